@@ -1,0 +1,53 @@
+# Every verb is a line in local/ or a tool's own command line; CI calls the same ones.
+STACK ?= dev
+CONTEXT ?=
+LOCAL := python3 -m local
+TARGET := --stack '$(STACK)' --context '$(CONTEXT)'
+PYTHON := $(LOCAL) run
+SOURCES := __main__.py components policies local workload tests
+
+.DEFAULT_GOAL := help
+.PHONY: help up down preview render status url logs packages check format test bench lock
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: ## bring the platform up: make up [STACK=dev] [CONTEXT=kind-dev]
+	@$(LOCAL) up $(TARGET)
+
+down: ## remove the stack, and the node on this machine
+	@$(LOCAL) down $(TARGET)
+
+preview: ## show what up would change
+	@$(LOCAL) preview $(TARGET)
+
+render: ## write the stack's Kubernetes objects to build/STACK
+	@$(LOCAL) render $(TARGET)
+
+status: ## show how the node and the pods are
+	@$(LOCAL) status $(TARGET)
+
+url: ## print the frontend's base URL
+	@$(LOCAL) url $(TARGET)
+
+logs: ## print a node process's log: make logs OF=kubelet
+	@$(LOCAL) logs '$(OF)'
+
+packages: ## install the Debian packages of the node, the images and the tests
+	@$(LOCAL) packages
+
+format: ## format the code
+	@$(PYTHON) ruff format $(SOURCES)
+	@$(PYTHON) ruff check --fix $(SOURCES)
+
+check: packages ## format, lint, types, unit tests
+	@$(PYTHON) ruff format --check $(SOURCES)
+	@$(PYTHON) ruff check $(SOURCES)
+	@$(PYTHON) basedpyright
+	@$(PYTHON) pytest --numprocesses=auto tests/unit
+
+test: check ## everything: check, the real engine, the real node
+	@$(PYTHON) pytest tests/engine tests/cluster
+
+lock: ## resolve the Python requirements anew
+	@$(PYTHON) sh -c 'for d in workload .; do pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-annotate --no-header --no-emit-options --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file $$d/requirements.lock $$d/requirements.in; done'
