@@ -1,0 +1,14 @@
+"""The Pulumi engine, run for one stack: its environment, its state, and the verbs.
+
+engine.py      Engine: preview, up, drift, destroy, outputs, render
+cluster.py     which Kubernetes is meant, and whether it answers
+home.py        the environment of every call: executables, plugins, backend, passphrase
+stackfile.py   a stack's settings, with what only this machine knows added, in a copy
+recovery.py    what an interrupted run left behind, put right
+manifests.py   runs inside the virtual environment: a preview's plan, written as one YAML file per object
+"""
+
+from local.engine.cluster import Cluster
+from local.engine.engine import Engine
+
+__all__ = ["Cluster", "Engine"]

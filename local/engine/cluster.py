@@ -1,0 +1,68 @@
+"""Which Kubernetes is meant, and whether it answers."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.command import output
+from local.problem import Problem
+
+_ANSWER_SECONDS = 5
+_REMOVED_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A context of a kubeconfig. Without a file, that of $KUBECONFIG or ~/.kube/config; without a context, its current one."""
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a program needs in its environment to find the kubeconfig."""
+        return {"KUBECONFIG": str(self.kubeconfig)} if self.kubeconfig else {}
+
+    def check(self, binaries: Path) -> None:
+        """Raise Problem, within seconds, unless the API server says that it is ready."""
+        kubectl = self._kubectl(binaries)
+        try:
+            output(
+                [*kubectl, "get", "--raw", "/readyz", f"--request-timeout={_ANSWER_SECONDS}s"],
+                env=self.environment,
+                timeout=2 * _ANSWER_SECONDS,
+            )
+        except Problem as problem:
+            reason = str(problem).rpartition(": ")[2] or str(problem)
+            raise Problem(
+                f"the cluster ({self}) does not answer: {reason.strip()}\n"
+                "Nothing was changed. Start the cluster, or name another one with CONTEXT=…; "
+                f"the contexts there are: {self._contexts(binaries)}"
+            ) from None
+
+    def remove(self, binaries: Path, kind: str, name: str, namespace: str) -> bool:
+        """Remove an object and tell whether it was there; `kind` is like Deployment.v1.apps."""
+        where = ["--namespace", namespace] if namespace else []
+        command = [*self._kubectl(binaries), "delete", kind, name, *where, "--ignore-not-found", "--output=name"]
+        return bool(output(command, env=self.environment, timeout=_REMOVED_SECONDS))
+
+    def __str__(self) -> str:
+        file = self.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+        return f"context {self.context or 'current'} of {file}"
+
+    def _kubectl(self, binaries: Path) -> list[str]:
+        found = binaries / "kubectl"
+        executable = str(found) if found.exists() else shutil.which("kubectl")
+        if not executable:
+            raise Problem(
+                f"kubectl: neither in {binaries} nor on PATH; run `make up` without a CONTEXT once to build it"
+            )
+        return [executable, *([f"--context={self.context}"] if self.context else [])]
+
+    def _contexts(self, binaries: Path) -> str:
+        command = [self._kubectl(binaries)[0], "config", "get-contexts", "--output=name"]
+        try:
+            return ", ".join(output(command, env=self.environment, timeout=_ANSWER_SECONDS).split()) or "none"
+        except Problem:
+            return "unknown, the kubeconfig cannot be read"
