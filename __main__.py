@@ -1,0 +1,54 @@
+"""The platform, from the data up to the edge. This file is the architecture diagram."""
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components import Api, Frontend, Memcached, Migration, Namespace, Postgres, Redis, Scheduler, Settings, Workers
+
+settings = Settings.load()
+# A constant identifier: with another one, a moved kubeconfig would look like another cluster and replace everything.
+cluster = kubernetes.Provider("cluster", context=pulumi.Config().get("context"), cluster_identifier="platform")
+there = pulumi.ResourceOptions(provider=cluster)
+
+data = Namespace("data", settings.quota, opts=there)
+app = Namespace("app", settings.quota, opts=there)
+
+postgres = Postgres("postgres", settings.postgres, namespace=data, opts=there)
+redis = Redis("redis", settings.redis, namespace=data, opts=there)
+memcached = Memcached("memcached", settings.memcached, namespace=data, opts=there)
+
+migration = Migration("migration", settings.api, namespace=app, talks_to=[postgres.owner], after=[postgres], opts=there)
+api = Api(
+    "api",
+    settings.api,
+    namespace=app,
+    talks_to=[postgres.primary, redis.endpoint, memcached.endpoint],
+    sites=settings.scrape_sites,
+    after=[migration],
+    opts=there,
+)
+workers = Workers(
+    "worker",
+    settings.workers,
+    namespace=app,
+    talks_to=[postgres.primary, redis.endpoint],
+    cache=memcached.endpoint,
+    sites=settings.scrape_sites,
+    after=[migration],
+    opts=there,
+)
+scheduler = Scheduler(
+    "scheduler",
+    settings.scheduler,
+    namespace=app,
+    talks_to=[postgres.primary, redis.endpoint],
+    after=[migration],
+    opts=there,
+)
+frontend = Frontend("frontend", settings.frontend, namespace=app, talks_to=[api.endpoint], opts=there)
+
+endpoints = [postgres.primary, redis.endpoint, memcached.endpoint, api.endpoint, frontend.endpoint]
+connected = [migration, api, workers, scheduler, frontend]
+pulumi.export("url", settings.url)
+pulumi.export("endpoints", {endpoint.of.name: f"{endpoint.host}:{endpoint.port}" for endpoint in endpoints})
+pulumi.export("connections", [row for tier in connected for row in tier.connections])

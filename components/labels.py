@@ -1,0 +1,43 @@
+"""Who a workload is. Labels and selectors are derived here and nowhere else."""
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes import meta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A workload's name, the namespace it lives in, and the tier it is drawn in.
+
+    `namespace` is the plain name, for DNS and selectors. `placement` is the same name as the created Namespace reports
+    it, so that whatever is placed there waits for the Namespace and is deleted before it.
+    """
+
+    name: str
+    namespace: str
+    tier: str
+    placement: pulumi.Input[str]
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """The labels that select this workload's pods. Immutable on a Deployment, so no key is ever added."""
+        return {"app.kubernetes.io/name": self.name, "app.kubernetes.io/part-of": "platform"}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The selector and the descriptive labels of every object that belongs to this workload."""
+        return {**self.selector, "app.kubernetes.io/component": self.tier, "app.kubernetes.io/managed-by": "pulumi"}
+
+    @property
+    def label_selector(self) -> meta.v1.LabelSelectorArgs:
+        """The selector as Kubernetes objects take it."""
+        return meta.v1.LabelSelectorArgs(match_labels=self.selector)
+
+    def metadata(self, name: str | None = None) -> meta.v1.ObjectMetaArgs:
+        """Metadata of an object others address by name: this workload's own, or `name`."""
+        return meta.v1.ObjectMetaArgs(name=name or self.name, namespace=self.placement, labels=self.labels)
+
+    def unnamed_metadata(self) -> meta.v1.ObjectMetaArgs:
+        """Metadata of an object only our own pods consume: Pulumi names it, so new content rolls the pods."""
+        return meta.v1.ObjectMetaArgs(namespace=self.placement, labels=self.labels)

@@ -1,0 +1,97 @@
+"""Namespaces: the fences every workload stands behind."""
+
+import pulumi
+from pulumi_kubernetes import core, meta, networking
+
+from components.labels import Identity
+from components.settings import QuotaSettings
+
+
+class Namespace(pulumi.ComponentResource):
+    """A namespace in which nothing privileged runs, nothing talks unless allowed, and nothing grows without bound.
+
+    Pod Security *restricted* is enforced; traffic is denied both ways but for DNS; pods share a quota, and containers
+    that name no resources get small ones.
+    """
+
+    name: str
+
+    def __init__(self, name: str, quota: QuotaSettings, *, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("platform:index:Namespace", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        self.name = name
+        labels = {"app.kubernetes.io/part-of": "platform", "app.kubernetes.io/managed-by": "pulumi"}
+        modes = ("enforce", "audit", "warn")
+        namespace = core.v1.Namespace(
+            name,
+            metadata=meta.v1.ObjectMetaArgs(
+                name=name,
+                labels=labels | {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in modes},
+            ),
+            opts=child,
+        )
+        self._placement = namespace.metadata.name.apply(str)
+
+        def metadata(name: str) -> meta.v1.ObjectMetaArgs:
+            return meta.v1.ObjectMetaArgs(name=name, namespace=self._placement, labels=labels)
+
+        core.v1.ResourceQuota(
+            f"{name}-quota",
+            metadata=metadata("quota"),
+            spec=core.v1.ResourceQuotaSpecArgs(
+                hard={"requests.cpu": quota.cpu, "requests.memory": quota.memory, "pods": str(quota.pods)}
+            ),
+            opts=child,
+        )
+        core.v1.LimitRange(
+            f"{name}-limits",
+            metadata=metadata("limits"),
+            spec=core.v1.LimitRangeSpecArgs(
+                limits=[
+                    core.v1.LimitRangeItemArgs(
+                        type="Container",
+                        default_request={"cpu": "10m", "memory": "32Mi"},
+                        default={"memory": "128Mi"},
+                    )
+                ]
+            ),
+            opts=child,
+        )
+        networking.v1.NetworkPolicy(
+            f"{name}-default-deny",
+            metadata=metadata("default-deny"),
+            spec=networking.v1.NetworkPolicySpecArgs(
+                pod_selector=meta.v1.LabelSelectorArgs(), policy_types=["Ingress", "Egress"]
+            ),
+            opts=child,
+        )
+        networking.v1.NetworkPolicy(
+            f"{name}-allow-dns",
+            metadata=metadata("allow-dns"),
+            spec=networking.v1.NetworkPolicySpecArgs(
+                pod_selector=meta.v1.LabelSelectorArgs(),
+                policy_types=["Egress"],
+                egress=[
+                    networking.v1.NetworkPolicyEgressRuleArgs(
+                        to=[
+                            networking.v1.NetworkPolicyPeerArgs(
+                                namespace_selector=meta.v1.LabelSelectorArgs(
+                                    match_labels={"kubernetes.io/metadata.name": "kube-system"}
+                                ),
+                                pod_selector=meta.v1.LabelSelectorArgs(match_labels={"k8s-app": "kube-dns"}),
+                            )
+                        ],
+                        ports=[
+                            networking.v1.NetworkPolicyPortArgs(port=53, protocol=protocol)
+                            for protocol in ("UDP", "TCP")
+                        ],
+                    )
+                ],
+            ),
+            opts=child,
+        )
+        self.register_outputs({"name": name})
+
+    def identity(self, name: str, tier: str) -> Identity:
+        """Return the identity of a workload that lives here."""
+        return Identity(name=name, namespace=self.name, tier=tier, placement=self._placement)

@@ -1,0 +1,119 @@
+"""The one shape of pod every workload has, stateless or not."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+from pulumi_kubernetes import core, meta
+
+from components import defaults
+from components.labels import Identity
+from components.settings import WorkloadSettings
+
+HTTP_PORT = 8080
+"""Where every HTTP workload of the platform serves, with its health and metrics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodArgs:
+    """What differs between the pods of two workloads.
+
+    `files` maps a mount path to the read-only volume behind it. `shutdown_seconds` is what the process may take after
+    the preStop pause.
+    """
+
+    image: str
+    port: int
+    port_name: str
+    cpu: str
+    memory: str
+    health: defaults.Health | None
+    user: int = defaults.USER
+    args: Sequence[str] = ()
+    env: Sequence[core.v1.EnvVarArgs] = ()
+    files: Mapping[str, core.v1.VolumeArgs] = field(default_factory=dict[str, core.v1.VolumeArgs])
+    shutdown_seconds: int = 25
+
+
+def http_pod(
+    settings: WorkloadSettings, *, args: Sequence[str] = (), env: Sequence[core.v1.EnvVarArgs] = ()
+) -> PodArgs:
+    """Return the pod of a workload that serves HTTP, `/healthz` and `/readyz`."""
+    return PodArgs(
+        image=settings.image,
+        port=HTTP_PORT,
+        port_name="http",
+        cpu=settings.cpu,
+        memory=settings.memory,
+        args=args,
+        env=env,
+        health=defaults.http_health(HTTP_PORT),
+    )
+
+
+PRE_STOP_SECONDS = 5
+"""How long a pod keeps serving after it is told to go: until kube-proxy and clients have stopped choosing it."""
+
+
+def pod_template(
+    identity: Identity,
+    args: PodArgs,
+    account: pulumi.Input[str],
+    *,
+    data: str | None = None,
+    restart_policy: str | None = None,
+) -> core.v1.PodTemplateSpecArgs:
+    """Return the template of a pod that meets Pod Security *restricted* and writes only to /tmp and `data`.
+
+    `data` names the claim mounted at /data. `restart_policy` is for Jobs, whose pods serve nothing and so neither
+    pause nor declare a port.
+    """
+    serves = restart_policy is None
+    temporary = core.v1.VolumeArgs(name="tmp", empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit="64Mi"))
+    mounts = [core.v1.VolumeMountArgs(name="tmp", mount_path=defaults.TEMPORARY)]
+    if data:
+        mounts.append(core.v1.VolumeMountArgs(name=data, mount_path="/data"))
+    for path, volume in args.files.items():
+        mounts.append(core.v1.VolumeMountArgs(name=volume.name, mount_path=path, read_only=True))
+    pause = core.v1.LifecycleArgs(
+        pre_stop=core.v1.LifecycleHandlerArgs(sleep=core.v1.SleepActionArgs(seconds=PRE_STOP_SECONDS))
+    )
+    health = args.health
+    container = core.v1.ContainerArgs(
+        name=identity.name,
+        image=args.image,
+        image_pull_policy="IfNotPresent",
+        args=list(args.args) or None,
+        env=list(args.env),
+        ports=[core.v1.ContainerPortArgs(name=args.port_name, container_port=args.port)] if serves else None,
+        resources=defaults.resources(args.cpu, args.memory),
+        security_context=defaults.CONTAINER_SECURITY,
+        volume_mounts=mounts,
+        lifecycle=pause if serves else None,
+        liveness_probe=health.liveness if health else None,
+        readiness_probe=health.readiness if health else None,
+        startup_probe=health.startup if health else None,
+    )
+    return core.v1.PodTemplateSpecArgs(
+        metadata=meta.v1.ObjectMetaArgs(labels=identity.labels),
+        spec=core.v1.PodSpecArgs(
+            service_account_name=account,
+            automount_service_account_token=False,
+            # A Service called redis would put REDIS_PORT=tcp://… into every pod and be misread.
+            enable_service_links=False,
+            security_context=defaults.pod_security(args.user),
+            containers=[container],
+            volumes=[temporary, *args.files.values()],
+            topology_spread_constraints=defaults.spread(identity) if serves else None,
+            termination_grace_period_seconds=PRE_STOP_SECONDS + args.shutdown_seconds,
+            restart_policy=restart_policy,
+        ),
+    )
+
+
+def service_account(identity: Identity, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+    """Create the workload's own account, which is given no token, and return its name."""
+    account = core.v1.ServiceAccount(
+        identity.name, metadata=identity.metadata(), automount_service_account_token=False, opts=opts
+    )
+    return account.metadata.name.apply(str)

@@ -1,0 +1,13 @@
+"""Every image the platform runs, named once by tag.
+
+Images that come from upstream keep upstream's full name, so that a mirror or a local build can stand in under it. A
+stack's `platform:images` maps these names to what really runs there: a digest in a registry, or a local build.
+"""
+
+FRONTEND = "platform/frontend:0.1.0"
+API = "platform/api:0.1.0"
+WORKER = "platform/worker:0.1.0"
+SCHEDULER = "platform/scheduler:0.1.0"
+POSTGRES = "platform/postgres:15"
+REDIS = "docker.io/library/redis:7.2.16"
+MEMCACHED = "docker.io/library/memcached:1.6.45"

@@ -1,0 +1,1 @@
+"""The policy pack: rules that hold the security architecture, and their assembly."""

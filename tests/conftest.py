@@ -1,0 +1,34 @@
+"""What every suite shares."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"  # an Output in an f-string raises instead of becoming a sentence
+
+from local import toolchain
+from local.packages import virtual_environment
+
+pytest_plugins = ["tests.guard", "pytester"]
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The Go tools and the Python environment, as `make up` builds them."""
+
+    binaries: Path
+    venv: Path
+
+
+@pytest.fixture(scope="session")
+def tools() -> Tools:
+    """Every tool, built if the cache lacks it: a suite that needs one never skips for want of it."""
+    return Tools(binaries=toolchain.build(print), venv=virtual_environment())
+
+
+@pytest.fixture(scope="session")
+def binaries(tools: Tools) -> Path:
+    """Return the directory of the Go tools."""
+    return tools.binaries

@@ -1,0 +1,166 @@
+"""Every stack, rendered from the real program: valid, consistent, and ordered dev <= staging <= prod."""
+
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from tests.render import SECRET, STACKS, Manifest, committed, render, stack_config
+
+KUBERNETES = "1.34"
+
+
+def workloads(stack: str) -> list[Manifest]:
+    kinds = ("Deployment", "StatefulSet", "Job")
+    return [manifest for kind in kinds for manifest in committed(stack).of(kind).values()]
+
+
+def pod(manifest: Manifest) -> Manifest:
+    return manifest["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_manifest_is_valid_under_the_strict_schema(stack: str) -> None:
+    for manifest in committed(stack).manifests:
+        whole: Manifest = {key: value for key, value in manifest.items() if value != SECRET}
+        kubernetes_validate.validate(whole, KUBERNETES, strict=True)
+
+
+def test_the_strict_schema_refuses_a_misspelt_field() -> None:
+    manifest = committed("dev").of("Deployment")["app/api"]
+    broken = {**manifest, "spec": {**manifest["spec"], "replica": 3}}
+    with pytest.raises(kubernetes_validate.ValidationError, match="replica"):
+        kubernetes_validate.validate(broken, KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_box_of_the_diagrams_that_this_part_covers_is_there(stack: str) -> None:
+    deployments = {"app/frontend", "app/api", "app/scheduler", "data/memcached"}
+    deployments |= {f"app/worker-{kind}" for kind in ("scraping", "processing", "analytics")}
+    assert set(committed(stack).of("Deployment")) == deployments
+    assert set(committed(stack).of("StatefulSet")) == {"data/postgres", "data/redis"}
+    services = {"data/postgres-primary", "data/postgres-instances", "data/redis", "data/redis-instances"}
+    assert set(committed(stack).of("Service")) == deployments | services
+    assert deployments - {"app/scheduler", "data/memcached"} == set(committed(stack).of("HorizontalPodAutoscaler"))
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_services_budgets_and_autoscalers_reach_exactly_one_workload(stack: str) -> None:
+    """A Job's pod with a Deployment's labels once made an autoscaler fail closed (technology of the field, anchors §1)."""
+    pods = {
+        f"{m['kind']}/{m['metadata']['name']}": (
+            m["metadata"]["namespace"],
+            m["spec"]["template"]["metadata"]["labels"],
+        )
+        for m in workloads(stack)
+    }
+    for kind, path in (("Service", ("selector",)), ("PodDisruptionBudget", ("selector", "matchLabels"))):
+        for name, manifest in committed(stack).of(kind).items():
+            selector: Any = manifest["spec"]
+            for part in path:
+                selector = selector[part]
+            namespace = manifest["metadata"]["namespace"]
+            chosen = [
+                key
+                for key, (where, labels) in pods.items()
+                if where == namespace and selector.items() <= labels.items()
+            ]
+            assert len(chosen) == 1, (kind, name, chosen)
+            assert not chosen[0].startswith("Job/")
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_an_autoscaler_owns_the_number_of_pods(stack: str) -> None:
+    scaled = {
+        autoscaler["spec"]["scaleTargetRef"]["name"]
+        for autoscaler in committed(stack).of("HorizontalPodAutoscaler").values()
+    }
+    for manifest in committed(stack).of("Deployment").values():
+        assert ("replicas" in manifest["spec"]) != (manifest["metadata"]["name"] in scaled)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_pod_is_restricted_and_holds_no_token(stack: str) -> None:
+    accounts = committed(stack).of("ServiceAccount")
+    for manifest in workloads(stack):
+        spec = pod(manifest)
+        account = accounts[f"{manifest['metadata']['namespace']}/{spec['serviceAccountName']}"]
+        assert spec["automountServiceAccountToken"] is False
+        assert account["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": True,
+            }
+            assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_server_has_probes_and_time_to_leave(stack: str) -> None:
+    for manifest in workloads(stack):
+        (container,) = pod(manifest)["containers"]
+        if manifest["kind"] == "Job":
+            assert "livenessProbe" not in container
+            continue
+        assert {"livenessProbe", "readinessProbe", "startupProbe"} <= set(container)
+        pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert pod(manifest)["terminationGracePeriodSeconds"] > pause
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_namespace_denies_by_default_and_allows_dns(stack: str) -> None:
+    for name, namespace in committed(stack).of("Namespace").items():
+        assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+        deny = committed(stack).of("NetworkPolicy")[f"{name}/default-deny"]["spec"]
+        assert deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+        assert f"{name}/allow-dns" in committed(stack).of("NetworkPolicy")
+        assert f"{name}/quota" in committed(stack).of("ResourceQuota")
+        assert f"{name}/limits" in committed(stack).of("LimitRange")
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_passwords_are_in_secret_objects_and_nowhere_else(stack: str) -> None:
+    """The mock engine generates NAME-password-generated; only masked values may stand for it."""
+    assert "-generated" not in str(committed(stack).manifests) + str(committed(stack).outputs)
+    for manifest in committed(stack).manifests:
+        masked = SECRET in str(manifest)
+        assert masked == (manifest["kind"] == "Secret"), manifest["metadata"]
+
+
+def test_data_is_kept_where_it_matters_and_not_in_dev() -> None:
+    for stack, kept in (("dev", "Delete"), ("staging", "Retain"), ("prod", "Retain")):
+        for manifest in committed(stack).of("StatefulSet").values():
+            assert manifest["spec"]["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == kept
+
+
+def test_stacks_grow_from_dev_to_prod() -> None:
+    def floor(stack: str) -> dict[str, int]:
+        found = {name: m["spec"]["minReplicas"] for name, m in committed(stack).of("HorizontalPodAutoscaler").items()}
+        return found | {
+            name: m["spec"]["replicas"] for name, m in committed(stack).of("Deployment").items() if name not in found
+        }
+
+    dev, staging, prod = (floor(stack) for stack in STACKS)
+    assert all(dev[name] <= staging[name] <= prod[name] for name in dev)
+    assert sum(dev.values()) < sum(prod.values())
+
+
+def test_only_dev_opens_a_node_port() -> None:
+    for stack in STACKS:
+        types = {m["spec"].get("type") for m in committed(stack).of("Service").values()}
+        assert ("NodePort" in types) == (stack == "dev")
+
+
+def test_an_image_setting_replaces_the_image_and_a_lock_pins_it() -> None:
+    config = stack_config("dev")
+    config["platform:settings"]["api"]["image"] = "registry.example/team/api:7.1"
+    pinned = "registry.example/team/worker@sha256:" + "0" * 64
+    config["platform:images"] = {"platform/worker:0.1.0": pinned}
+    images = {
+        m["metadata"]["name"]: pod(m)["containers"][0]["image"] for m in render("dev", config).of("Deployment").values()
+    }
+    assert images["api"] == "registry.example/team/api:7.1"
+    assert images["worker-scraping"] == pinned
