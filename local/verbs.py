@@ -1,0 +1,197 @@
+"""What a person can ask for: `up`, `down`, `preview`, `render`, `status`, `url`, `logs`."""
+
+import os
+import shutil
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from local import images, node, toolchain
+from local.command import output
+from local.engine import Cluster, Engine
+from local.packages import TESTED_SERVERS, install_debian_packages, virtual_environment
+from local.problem import Problem
+from local.steps import Steps
+
+ROOT = Path(__file__).parents[1]
+_ANSWER_SECONDS = 120.0
+_NEED_BINARIES = ("coredns", "metrics-server")  # images made of our Go builds; the others can be built beside them
+
+
+@dataclass(frozen=True)
+class Target:
+    """A stack, and the user's own cluster to put it on; without one, the node on this machine."""
+
+    stack: str
+    context: str | None
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster that is meant."""
+        if self.context:
+            return Cluster(context=self.context)
+        return Cluster(kubeconfig=node.kubeconfig, context=node.context)
+
+
+def up(target: Target) -> None:
+    """Bring the platform up, and return when it answers."""
+    _settings_file(target.stack)
+    steps = Steps(2 if target.context else 7)
+    engine = _on_their_cluster(target, steps) if target.context else _on_this_machine(target, steps)
+    steps.run("platform: pulumi up", lambda _say: engine.up(policy_pack=ROOT / "policies"))
+    url = _url(target, engine)
+    if url.startswith("http://"):  # with nothing in front of it; an edge answers under its own name, once DNS does
+        _await_answer(f"{url}/readyz")
+    print(f"The {target.stack} stack is up after {steps.seconds:.0f} s: {url}")
+    print(
+        f"Look around:  make status STACK={target.stack}   kubectl {_kubectl_options(target)} get pods --all-namespaces"
+    )
+
+
+def down(target: Target) -> None:
+    """Remove the stack, and the node on this machine with it."""
+    _settings_file(target.stack)
+    if target.context or node.kubeconfig.exists():
+        _engine(target).destroy()
+    if not target.context:
+        node.down(print)
+
+
+def preview(target: Target) -> None:
+    """Show what `up` would change; without any cluster, everything the stack would create."""
+    there = target.context or node.kubeconfig.exists()
+    _engine(target, offline=not there).preview(policy_pack=ROOT / "policies")
+
+
+def render(target: Target) -> None:
+    """Write the stack's Kubernetes objects as YAML, one file each, under build/STACK."""
+    directory = ROOT / "build" / target.stack
+    count = _engine(target, offline=True).render(directory)
+    print(f"{count} objects in {directory.relative_to(ROOT)}")
+
+
+def status(target: Target) -> int:
+    """Show how the node and the stack's pods are; exit code 1 if something is wrong."""
+    problems = [] if target.context else node.status()
+    if not problems:
+        kubectl = [_kubectl(), *_kubectl_options(target).split()]
+        print(output([*kubectl, "get", "pods", "--all-namespaces"], env=target.cluster.environment))
+    return 1 if problems else 0
+
+
+def url(target: Target) -> None:
+    """Print the frontend's base URL, and nothing else."""
+    print(_url(target, _engine(target)))
+
+
+def logs(component: str) -> None:
+    """Print the log of one of the node's processes."""
+    node.logs(component)
+
+
+def packages() -> None:
+    """Install the Debian packages of the node, the images and the tests."""
+    install_debian_packages([*node.debian_packages, *images.debian_packages, *TESTED_SERVERS], print)
+
+
+def run(command: Sequence[str]) -> int:
+    """Run a command in the Python environment of the program, with the tools on PATH."""
+    environment = virtual_environment()
+    os.environ["PATH"] = os.pathsep.join([str(environment / "bin"), os.environ["PATH"]])
+    os.environ["VIRTUAL_ENV"] = str(environment)
+    os.execvp(command[0], list(command))  # noqa: S606 - so that signals and the exit code are the command's own
+
+
+STACK_VERBS: dict[str, Callable[[Target], int | None]] = {
+    "up": up,
+    "down": down,
+    "preview": preview,
+    "render": render,
+    "status": status,
+    "url": url,
+}
+
+
+def _on_their_cluster(target: Target, steps: Steps) -> Engine:
+    target.cluster.check(Path("/nonexistent"))
+    return steps.run("engine", lambda say: _engine(target, say=say))
+
+
+def _on_this_machine(target: Target, steps: Steps) -> Engine:
+    if os.geteuid() != 0:
+        raise Problem("the one-node Kubernetes needs root: run `sudo make up`, or name your own cluster with CONTEXT=…")
+    node.check()
+    needed = [*node.debian_packages, *images.debian_packages]
+    steps.run("Debian packages", lambda say: install_debian_packages(needed, say))
+    python = steps.start("Python environment", lambda _say: virtual_environment())
+    early = steps.start("images of the platform", lambda say: images.build(Path(), say, _names(binaries=False)))
+    binaries = steps.run("tools", toolchain.build)
+    late = steps.run("images of the node", lambda say: images.build(binaries, say, _names(binaries=True)))
+    built = [*early.result(), *late]
+    steps.run("node", lambda say: node.up(binaries, built, say))
+    return Engine(
+        binaries=binaries,
+        venv=python.result(),
+        root=ROOT,
+        stack=target.stack,
+        cluster=target.cluster,
+        config={"platform:images": {image.named: image.reference for image in built if image.named != image.reference}},
+    )
+
+
+def _names(*, binaries: bool) -> list[str]:
+    return [name for name in images.NAMES if (name in _NEED_BINARIES) == binaries]
+
+
+def _engine(target: Target, *, offline: bool = False, say: Callable[[str], None] = lambda _text: None) -> Engine:
+    """Return the engine alone: for verbs that bring up neither node nor images."""
+    own = shutil.which("pulumi") and shutil.which("pulumi-language-python")
+    return Engine(
+        binaries=Path("/nonexistent") if own else toolchain.build(say, toolchain.ENGINE),
+        venv=virtual_environment(),
+        root=ROOT,
+        stack=target.stack,
+        cluster=None if offline else target.cluster,
+    )
+
+
+def _settings_file(stack: str) -> None:
+    if not (ROOT / f"Pulumi.{stack}.yaml").exists():
+        known = sorted(file.name.split(".")[1] for file in ROOT.glob("Pulumi.*.yaml"))
+        raise Problem(f"Pulumi.{stack}.yaml: there is no such file; the stacks there are: {', '.join(known)}")
+
+
+def _url(target: Target, engine: Engine) -> str:
+    """Return where the frontend answers: on another cluster, a node's own address stands for this machine's."""
+    printed: str | None = engine.outputs().get("url")
+    if printed is None:
+        raise Problem(f"stack {target.stack} is not up; `make up STACK={target.stack}` brings it up")
+    if target.context and "://127.0.0.1:" in printed:
+        address = 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}'
+        command = [_kubectl(), *_kubectl_options(target).split(), "get", "nodes", "--output", address]
+        return printed.replace("127.0.0.1", output(command, env=target.cluster.environment))
+    return printed
+
+
+def _await_answer(address: str) -> None:
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=5):  # noqa: S310 - the frontend's own address
+                return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise Problem(f"{address} does not answer after {_ANSWER_SECONDS:.0f} s: {error}") from None
+            time.sleep(0.5)
+
+
+def _kubectl() -> str:
+    return shutil.which("kubectl") or str(toolchain.build(lambda _text: None) / "kubectl")
+
+
+def _kubectl_options(target: Target) -> str:
+    if target.context:
+        return f"--context {target.context}"
+    return f"--kubeconfig {node.kubeconfig} --context {node.context}"

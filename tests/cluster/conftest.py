@@ -1,0 +1,162 @@
+"""The real platform on the real node: brought up once, used by every test here, and left as it was found."""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from local import images
+from local import node as one_node
+from local.engine import Cluster, Engine
+from local.node.layout import CONTAINERD_SOCKET
+from tests.conftest import Tools
+from tests.render import ROOT
+
+STACK = "dev"
+T = TypeVar("T")
+
+
+def local(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run one of the verbs as a person would, and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "local", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == expect, f"{arguments}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def eventually(what: str, probe: Callable[[], T], seconds: float = 60) -> T:
+    """Return the first true value of `probe`, asked again and again; fail, saying what was awaited, when time is up."""
+    deadline = time.monotonic() + seconds
+    last: object = None
+    while time.monotonic() < deadline:
+        try:
+            if last := probe():
+                return last
+        except (AssertionError, OSError, subprocess.CalledProcessError) as error:
+            last = error
+        time.sleep(0.25)
+    raise AssertionError(f"not within {seconds} s: {what}; last: {last!r}")
+
+
+@dataclass(frozen=True)
+class Node:
+    """The one-node Kubernetes on this machine."""
+
+    kubeconfig: Path
+    binaries: Path
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Return what kubectl prints; raise CalledProcessError with its errors if it fails."""
+        command = [str(self.binaries / "kubectl"), "--kubeconfig", str(self.kubeconfig), *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
+        return done.stdout
+
+    def get(self, *arguments: str) -> Any:
+        """Return objects as kubectl's JSON."""
+        return json.loads(self.kubectl("get", *arguments, "--output=json"))
+
+    def apply(self, *manifests: dict[str, Any]) -> None:
+        """Create or change objects."""
+        self.kubectl(
+            "apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
+        )
+
+    def pods(self, namespace: str, name: str) -> list[Any]:
+        """Return the running pods of one workload that are not being deleted."""
+        selector = f"--selector=app.kubernetes.io/name={name}"
+        found = self.get("pods", f"--namespace={namespace}", selector)["items"]
+        return [
+            pod for pod in found if pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]
+        ]
+
+    def process(self, pod: Any) -> int:
+        """Return the process id, on this machine, of a pod's first container."""
+        container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+        listed = subprocess.run(
+            ["ctr", "--address", str(CONTAINERD_SOCKET), "--namespace", "k8s.io", "tasks", "list"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return next(int(line.split()[1]) for line in listed.stdout.splitlines() if line.startswith(container))
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The dev stack, up."""
+
+    node: Node
+    url: str
+    venv: Path
+
+    def engine(self) -> Engine:
+        """Return the engine of the stack, for what has no verb."""
+        cluster = Cluster(kubeconfig=one_node.kubeconfig, context=one_node.context)
+        built = images.build(self.node.binaries)
+        return Engine(
+            binaries=self.node.binaries,
+            venv=self.venv,
+            root=ROOT,
+            stack=STACK,
+            cluster=cluster,
+            config={
+                "platform:images": {image.named: image.reference for image in built if image.named != image.reference}
+            },
+        )
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the stack's outputs."""
+        return self.engine().outputs()
+
+    def call(self, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
+        """Return the status and the JSON (or text) that the frontend answers."""
+        request = urllib.request.Request(
+            self.url + path,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                return response.status, _decoded(response.read())
+        except urllib.error.HTTPError as error:
+            return error.code, _decoded(error.read())
+
+
+def _decoded(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        return content.decode()
+
+
+@pytest.fixture(scope="session")
+def platform(tools: Tools) -> Generator[Platform]:
+    """Bring the dev stack up, or repair it; take it down again if it was not up before."""
+    was_up = one_node.kubeconfig.exists()
+    local("up", "--stack", STACK)
+    node = Node(kubeconfig=one_node.kubeconfig, binaries=tools.binaries)
+    yield Platform(node=node, url=local("url", "--stack", STACK).stdout.strip(), venv=tools.venv)
+    local(*(("up", "--stack", STACK) if was_up else ("down", "--stack", STACK)))
+
+
+@pytest.fixture(scope="session")
+def node(platform: Platform) -> Node:
+    """Return the node under the platform."""
+    return platform.node
+
+
+@pytest.fixture(scope="session")
+def image(node: Node) -> str:
+    """Return a small image with a shell that the node has: that of the queue."""
+    return node.get("statefulset", "redis", "--namespace=data")["spec"]["template"]["spec"]["containers"][0]["image"]

@@ -1,0 +1,202 @@
+"""Who reaches whom, with real packets: exactly what the connection table says, from every pod, and nothing else.
+
+The test connects from inside each pod's own network namespace, so the packets are the pod's. The metadata address and
+the Internet are played by a network namespace of the test's own, so that no packet leaves the machine.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.cluster.conftest import Platform, eventually
+
+INTERNET = "203.0.113.10"  # of TEST-NET-3 (RFC 5737), which nobody on the Internet has
+METADATA = "169.254.169.254"
+OUTSIDE = "platform-outside"  # the namespace that plays both
+OUTSIDE_PORTS = (22, 80, 443)
+
+CLIENTS = (
+    "app/frontend",
+    "app/api",
+    "app/worker-scraping",
+    "app/worker-processing",
+    "app/worker-analytics",
+    "app/scheduler",
+    "data/postgres",
+    "data/redis",
+    "data/memcached",
+)
+SERVICES = {
+    "app/frontend": "frontend.app",
+    "app/api": "api.app",
+    "data/postgres": "postgres-primary.data",
+    "data/redis": "redis.data",
+    "data/memcached": "memcached.data",
+}
+PORTS = {"app/frontend": 8080, "app/api": 8080, "data/postgres": 5432, "data/redis": 6379, "data/memcached": 11211}
+
+# Runs inside a pod's network namespace: tries every target at once and prints those that accept.
+_CONNECT = """
+import json, socket, sys, concurrent.futures
+def reached(target):
+    try:
+        socket.create_connection((target[1], target[2]), timeout=2).close()
+        return True
+    except OSError:
+        return False
+targets = json.load(sys.stdin)
+with concurrent.futures.ThreadPoolExecutor(32) as pool:
+    print(json.dumps([t for t, ok in zip(targets, pool.map(reached, targets)) if ok]))
+"""
+
+_LISTEN = """
+import selectors, socket, sys
+selector = selectors.DefaultSelector()
+for address in sys.argv[1].split(","):
+    for port in sys.argv[2].split(","):
+        selector.register(socket.create_server((address, int(port))), selectors.EVENT_READ)
+print("ready", flush=True)
+while True:
+    for key, _ in selector.select():
+        key.fileobj.accept()[0].close()
+"""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something a pod may try to reach."""
+
+    name: str
+    address: str
+    port: int
+
+
+@pytest.fixture(scope="module")
+def _outside() -> Generator[None]:
+    """Set up a network namespace that answers for the Internet and the metadata address, reached over a veth pair."""
+
+    def ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+    subprocess.run(["ip", "netns", "delete", OUTSIDE], check=False, capture_output=True)
+    ip("netns", "add", OUTSIDE)
+    ip("link", "add", "outside0", "type", "veth", "peer", "name", "eth0", "netns", OUTSIDE)
+    ip("address", "add", "203.0.113.1/24", "dev", "outside0")
+    ip("link", "set", "outside0", "up")
+    ip("route", "add", f"{METADATA}/32", "dev", "outside0")
+    for address in (f"{INTERNET}/24", f"{METADATA}/32"):
+        ip("-netns", OUTSIDE, "address", "add", address, "dev", "eth0")
+    ip("-netns", OUTSIDE, "link", "set", "eth0", "up")
+    ip("-netns", OUTSIDE, "route", "add", "default", "via", "203.0.113.1")
+    ports = ",".join(str(port) for port in OUTSIDE_PORTS)
+    command = ["ip", "netns", "exec", OUTSIDE, sys.executable, "-c", _LISTEN, f"{INTERNET},{METADATA}", ports]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as listener:
+        assert listener.stdout
+        assert listener.stdout.readline() == "ready\n"
+        yield
+        listener.kill()
+    ip("netns", "delete", OUTSIDE)
+
+
+@pytest.fixture(scope="module")
+def targets(platform: Platform) -> list[Target]:
+    """Return every service, every pod behind one, the API server both ways, the node, DNS, metadata, Internet."""
+    found: list[Target] = []
+    for name, service in SERVICES.items():
+        namespace, workload = name.split("/")
+        spec = platform.node.get("service", service.split(".")[0], f"--namespace={namespace}")["spec"]
+        found.append(Target(name, spec["clusterIP"], PORTS[name]))
+        found += [Target(name, pod["status"]["podIP"], PORTS[name]) for pod in platform.node.pods(namespace, workload)]
+    # Nobody's business: a worker is asked for its health by the kubelet alone.
+    found += [
+        Target(f"app/worker-{kind}", pod["status"]["podIP"], 8080)
+        for kind in ("scraping", "processing", "analytics")
+        for pod in platform.node.pods("app", f"worker-{kind}")
+    ]
+    endpoints = platform.node.get("endpoints", "kubernetes", "--namespace=default")["subsets"][0]["addresses"]
+    found.append(Target("api server", "10.96.0.1", 443))
+    found += [Target("api server", address["ip"], 6443) for address in endpoints]
+    found += [Target("kubelet", address["ip"], 10250) for address in endpoints]
+    found.append(Target("dns", "10.96.0.10", 53))
+    found += [Target("metadata", METADATA, 80)]
+    found += [Target(f"internet:{port}", INTERNET, port) for port in OUTSIDE_PORTS]
+    return found
+
+
+def reached(process: int, targets: list[Target]) -> set[str]:
+    """Return the names of the targets that accept a connection from a process's network namespace."""
+    asked = json.dumps([[target.name, target.address, target.port] for target in targets])
+    command = ["nsenter", f"--net=/proc/{process}/ns/net", sys.executable, "-c", _CONNECT]
+    done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True, timeout=60)
+    return {name for name, _address, _port in json.loads(done.stdout)}
+
+
+def expected(rows: list[dict[str, object]], client: str) -> set[str]:
+    """Return what the connection table allows a client, and DNS."""
+    allowed = {"dns"}
+    for row in rows:
+        if row["client"] == client:
+            allowed.add(f"internet:{row['port']}" if row["server"] == "internet" else str(row["server"]))
+    return allowed - {"demo/site"}
+
+
+@pytest.mark.usefixtures("_outside")
+def test_the_targets_answer_where_no_policy_stands_between(targets: list[Target]) -> None:
+    """From the node itself everything answers: a target that is simply dead would make every denial pass."""
+    everything = {target.name for target in targets}
+    eventually(f"{everything} answer", lambda: reached(os.getpid(), targets) == everything)
+
+
+@pytest.mark.usefixtures("_outside")
+@pytest.mark.parametrize("client", CLIENTS)
+def test_each_pod_reaches_exactly_what_the_table_says(platform: Platform, targets: list[Target], client: str) -> None:
+    outputs = platform.outputs()
+    namespace, name = client.split("/")
+    for pod in platform.node.pods(namespace, name):
+        assert reached(platform.node.process(pod), targets) - {client} == expected(outputs["connections"], client) - {
+            client
+        }
+
+
+def test_the_clients_are_every_workload_there_is(platform: Platform) -> None:
+    there = {
+        f"{item['metadata']['namespace']}/{item['metadata']['name']}"
+        for namespace in ("app", "data")
+        for item in platform.node.get("deployments,statefulsets", f"--namespace={namespace}")["items"]
+    }
+    assert there == set(CLIENTS)
+
+
+@pytest.mark.usefixtures("_outside")
+def test_a_stranger_reaches_nothing_of_the_platform(platform: Platform, targets: list[Target]) -> None:
+    """A pod of another namespace, with no policy of its own, is kept out by the servers' side alone."""
+    image = platform.node.get("statefulset", "redis", "--namespace=data")["spec"]["template"]["spec"]["containers"][0][
+        "image"
+    ]
+    # Its name label is a client's: being called like one in another namespace must not help.
+    labels = {"app.kubernetes.io/name": "api", "app.kubernetes.io/part-of": "platform"}
+    platform.node.apply(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "stranger"}},
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "stranger", "namespace": "stranger", "labels": labels},
+            "spec": {
+                "terminationGracePeriodSeconds": 0,
+                "containers": [{"name": "stranger", "image": image, "command": ["sleep", "600"]}],
+            },
+        },
+    )
+    try:
+        eventually("the stranger runs", lambda: platform.node.pods("stranger", "api"))
+        (pod,) = platform.node.pods("stranger", "api")
+        found = reached(platform.node.process(pod), targets)
+        assert not {name for name in found if name.startswith(("app/", "data/"))} - {"app/frontend"}
+        assert "dns" in found
+    finally:
+        platform.node.kubectl("delete", "namespace", "stranger", "--wait=true", "--timeout=60s")

@@ -1,0 +1,1 @@
+"""The real engine with the real plugins: previews, renders, policies, state, interruption."""
