@@ -16,6 +16,7 @@ from local.problem import Problem
 from local.steps import Steps
 
 ROOT = Path(__file__).parents[1]
+POLICIES = ROOT / "policies"
 _ANSWER_SECONDS = 120.0
 _NEED_BINARIES = ("coredns", "metrics-server")  # images made of our Go builds; the others can be built beside them
 
@@ -39,9 +40,9 @@ def up(target: Target) -> None:
     """Bring the platform up, and return when it answers."""
     _settings_file(target.stack)
     steps = Steps(2 if target.context else 7)
-    engine = _on_their_cluster(target, steps) if target.context else _on_this_machine(target, steps)
-    steps.run("platform: pulumi up", lambda _say: engine.up(policy_pack=ROOT / "policies"))
-    url = _url(target, engine)
+    platform = _on_their_cluster(target, steps) if target.context else _on_this_machine(target, steps)
+    steps.run("platform: pulumi up", lambda _say: platform.up(policy_pack=POLICIES))
+    url = _url(target, platform)
     if url.startswith("http://"):  # with nothing in front of it; an edge answers under its own name, once DNS does
         _await_answer(f"{url}/readyz")
     print(f"The {target.stack} stack is up after {steps.seconds:.0f} s: {url}")
@@ -53,22 +54,24 @@ def up(target: Target) -> None:
 def down(target: Target) -> None:
     """Remove the stack, and the node on this machine with it."""
     _settings_file(target.stack)
-    if target.context or node.kubeconfig.exists():
-        _engine(target).destroy()
+    made = engine(target)
+    if target.context or not node.status(lambda _line: None):
+        made.destroy()
     if not target.context:
         node.down(print)
+        made.forget()
 
 
 def preview(target: Target) -> None:
     """Show what `up` would change; without any cluster, everything the stack would create."""
     there = target.context or node.kubeconfig.exists()
-    _engine(target, offline=not there).preview(policy_pack=ROOT / "policies")
+    engine(target, offline=not there).preview(policy_pack=POLICIES)
 
 
 def render(target: Target) -> None:
     """Write the stack's Kubernetes objects as YAML, one file each, under build/STACK."""
     directory = ROOT / "build" / target.stack
-    count = _engine(target, offline=True).render(directory)
+    count = engine(target, offline=True).render(directory)
     print(f"{count} objects in {directory.relative_to(ROOT)}")
 
 
@@ -83,7 +86,7 @@ def status(target: Target) -> int:
 
 def url(target: Target) -> None:
     """Print the frontend's base URL, and nothing else."""
-    print(_url(target, _engine(target)))
+    print(_url(target, engine(target)))
 
 
 def logs(component: str) -> None:
@@ -104,6 +107,20 @@ def run(command: Sequence[str]) -> int:
     os.execvp(command[0], list(command))  # noqa: S606 - so that signals and the exit code are the command's own
 
 
+def engine(target: Target, *, offline: bool = False, say: Callable[[str], None] = lambda _text: None) -> Engine:
+    """Return the engine for a stack, building it if need be; on this machine's node it runs the images built here."""
+    own = shutil.which("pulumi") and shutil.which("pulumi-language-python")
+    here = not target.context and not offline
+    return Engine(
+        binaries=Path("/nonexistent") if own else toolchain.build(say, toolchain.ENGINE),
+        venv=virtual_environment(),
+        root=ROOT,
+        stack=target.stack,
+        cluster=None if offline else target.cluster,
+        config={"platform:images": images.references()} if here else {},
+    )
+
+
 STACK_VERBS: dict[str, Callable[[Target], int | None]] = {
     "up": up,
     "down": down,
@@ -116,7 +133,7 @@ STACK_VERBS: dict[str, Callable[[Target], int | None]] = {
 
 def _on_their_cluster(target: Target, steps: Steps) -> Engine:
     target.cluster.check(Path("/nonexistent"))
-    return steps.run("engine", lambda say: _engine(target, say=say))
+    return steps.run("engine", lambda say: engine(target, say=say))
 
 
 def _on_this_machine(target: Target, steps: Steps) -> Engine:
@@ -130,31 +147,17 @@ def _on_this_machine(target: Target, steps: Steps) -> Engine:
     binaries = steps.run("tools", toolchain.build)
     late = steps.run("images of the node", lambda say: images.build(binaries, say, _names(binaries=True)))
     built = [*early.result(), *late]
+    python.result()
+    fresh = not node.kubeconfig.exists()
     steps.run("node", lambda say: node.up(binaries, built, say))
-    return Engine(
-        binaries=binaries,
-        venv=python.result(),
-        root=ROOT,
-        stack=target.stack,
-        cluster=target.cluster,
-        config={"platform:images": {image.named: image.reference for image in built if image.named != image.reference}},
-    )
+    made = engine(target)
+    if fresh:
+        made.forget()  # what the state tells of was on a node that is no more
+    return made
 
 
 def _names(*, binaries: bool) -> list[str]:
     return [name for name in images.NAMES if (name in _NEED_BINARIES) == binaries]
-
-
-def _engine(target: Target, *, offline: bool = False, say: Callable[[str], None] = lambda _text: None) -> Engine:
-    """Return the engine alone: for verbs that bring up neither node nor images."""
-    own = shutil.which("pulumi") and shutil.which("pulumi-language-python")
-    return Engine(
-        binaries=Path("/nonexistent") if own else toolchain.build(say, toolchain.ENGINE),
-        venv=virtual_environment(),
-        root=ROOT,
-        stack=target.stack,
-        cluster=None if offline else target.cluster,
-    )
 
 
 def _settings_file(stack: str) -> None:

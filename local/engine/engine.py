@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from local.engine import recovery, stackfile
+from local.engine.changes import Change, changes_in
 from local.engine.cluster import Cluster
 from local.engine.home import Home, end_orphans, file_backend, home, state_directory
 from local.problem import Problem
@@ -23,15 +24,6 @@ _LIBRARY = ctypes.CDLL(None)
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-@dataclass(frozen=True)
-class Change:
-    """One resource that differs or would change: the operation, as in "update", and which of its properties."""
-
-    operation: str
-    urn: str
-    properties: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ class Engine:
 
     def changes(self) -> list[Change]:
         """Return what `up` would do, one entry for each resource that it would touch."""
-        return _changes(self._captured(self._prepared(), "preview", "--json"))
+        return changes_in(self._captured(self._prepared(), "preview", "--json"))
 
     def up(self, *, policy_pack: Path | None = None, policy_config: Path | None = None, refresh: bool = False) -> None:
         """Make the cluster what the program says, after putting right what an interrupted run left.
@@ -76,13 +68,21 @@ class Engine:
     def drift(self) -> list[Change]:
         """Return what in the cluster is no longer as the engine left it, changing nothing."""
         where = self._prepared(changing=True)
-        return _changes(self._captured(where, "refresh", "--preview-only", "--json"))
+        return changes_in(self._captured(where, "refresh", "--preview-only", "--json"))
 
     def destroy(self) -> None:
         """Remove everything the stack made that it does not declare to be kept."""
         where = self._prepared(changing=True)
         self._recover(where)
         self._call(where, "destroy", "--yes", "--skip-preview")
+
+    def forget(self) -> None:
+        """Drop the state kept on this machine, for a stack whose cluster is gone with everything on it."""
+        where = self._where(offline=True, rendering=False)
+        if self._known(where):
+            # Without the option this command deletes the stack's committed file too.
+            arguments = ["stack", "rm", "--force", "--yes", "--preserve-config"]
+            self._captured(where, *arguments, config_file=False, cwd=where.copy.parent)
 
     def outputs(self) -> dict[str, Any]:
         """Return the stack's outputs; the secret ones as "[secret]". Empty before the first `up`."""
@@ -144,12 +144,15 @@ class Engine:
         return _Where(Home(engine.pulumi, environment), project, copies / f"Pulumi.{self.stack}.yaml")
 
     def _create(self, where: "_Where", provider: str) -> None:
-        backend = where.home.backend
-        if backend and (backend / ".pulumi" / "stacks" / where.project / f"{self.stack}.json").exists():
+        if self._known(where):
             return
         # In the directory of the copy: this command has no option for the stack file that it writes the salt to.
         arguments = ["stack", "select", "--create", "--stack", self.stack, "--secrets-provider", provider]
         self._captured(where, *arguments, config_file=False, cwd=where.copy.parent)
+
+    def _known(self, where: "_Where") -> bool:
+        backend = where.home.backend
+        return bool(backend and (backend / ".pulumi" / "stacks" / where.project / f"{self.stack}.json").exists())
 
     def _recover(self, where: "_Where") -> None:
         backend = where.home.backend
@@ -225,15 +228,6 @@ def _policies(pack: Path | None, config: Path | None) -> list[str]:
     if pack is None:
         return []
     return ["--policy-pack", str(pack), *(["--policy-pack-config", str(config)] if config else [])]
-
-
-def _changes(shown: str) -> list[Change]:
-    steps: list[dict[str, Any]] = json.loads(shown).get("steps") or []
-    return [
-        Change(step["op"], step["urn"], tuple(sorted(step.get("detailedDiff") or ())))
-        for step in steps
-        if step["op"] not in ("same", "refresh")  # a refresh that found no difference
-    ]
 
 
 def _interrupted_with_us() -> None:

@@ -17,7 +17,7 @@ from local.images.containerd import load
 from local.images.image import Image
 from local.images.recipe import NAMES
 
-__all__ = ["NAMES", "Image", "build", "debian_packages", "load"]
+__all__ = ["NAMES", "Image", "build", "debian_packages", "load", "references"]
 
 debian_packages: tuple[str, ...] = ("buildah", "debian-archive-keyring", "debootstrap")
 _AT_ONCE = 2
@@ -49,6 +49,12 @@ def _all(builds: Sequence[Future[Path]]) -> None:
         unbegun.cancel()
     for begun in ended:
         begun.result()
+
+
+def references() -> dict[str, str]:
+    """Return what each of our own images is called when it is built from what is here: name in the program -> tag."""
+    ours = [(name, named) for name, named in recipe.references().items() if named.startswith("platform/")]
+    return {named: _planned(name, named, Path()).reference for name, named in ours}
 
 
 def _planned(name: str, named: str, binaries: Path) -> Image:

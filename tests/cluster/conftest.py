@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from local import images
 from local import node as one_node
-from local.engine import Cluster, Engine
+from local import verbs
+from local.engine import Engine
 from local.node.layout import CONTAINERD_SOCKET
 from tests.conftest import Tools
 from tests.render import ROOT
@@ -98,22 +98,10 @@ class Platform:
 
     node: Node
     url: str
-    venv: Path
 
     def engine(self) -> Engine:
         """Return the engine of the stack, for what has no verb."""
-        cluster = Cluster(kubeconfig=one_node.kubeconfig, context=one_node.context)
-        built = images.build(self.node.binaries)
-        return Engine(
-            binaries=self.node.binaries,
-            venv=self.venv,
-            root=ROOT,
-            stack=STACK,
-            cluster=cluster,
-            config={
-                "platform:images": {image.named: image.reference for image in built if image.named != image.reference}
-            },
-        )
+        return verbs.engine(verbs.Target(stack=STACK, context=None))
 
     def outputs(self) -> dict[str, Any]:
         """Return the stack's outputs."""
@@ -146,7 +134,7 @@ def platform(tools: Tools) -> Generator[Platform]:
     was_up = one_node.kubeconfig.exists()
     local("up", "--stack", STACK)
     node = Node(kubeconfig=one_node.kubeconfig, binaries=tools.binaries)
-    yield Platform(node=node, url=local("url", "--stack", STACK).stdout.strip(), venv=tools.venv)
+    yield Platform(node=node, url=local("url", "--stack", STACK).stdout.strip())
     local(*(("up", "--stack", STACK) if was_up else ("down", "--stack", STACK)))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from local.engine import Cluster, Engine, stackfile
-from local.engine.engine import Change
+from local.engine.changes import Change
 from local.problem import Problem
 from tests.conftest import Tools
 from tests.engine.conftest import MakeEngine, configure
@@ -72,6 +72,19 @@ def test_up_twice_changes_nothing_and_destroy_leaves_nothing(engine: Engine, kub
     engine.destroy()
     left = kubectl("get", "secrets,configmaps", "--output=name").split()
     assert left in ([], ["configmap/kube-root-ca.crt"])
+
+
+def test_a_stack_whose_cluster_is_gone_is_forgotten_and_its_file_is_not(
+    engine: Engine, kubectl: Callable[..., str]
+) -> None:
+    engine.up()
+    file = engine.root / f"Pulumi.{engine.stack}.yaml"
+    before = file.read_bytes()
+    engine.forget()
+    engine.forget()
+    kubectl("delete", "secrets,configmaps,deployments", "--all")
+    assert engine.outputs() == {}
+    assert file.read_bytes() == before
 
 
 def test_a_manual_change_is_found_and_undone(engine: Engine, kubectl: Callable[..., str]) -> None:

@@ -1,0 +1,1 @@
+"""Long runs and repetitions: `make soak`."""
