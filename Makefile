@@ -7,7 +7,7 @@ PYTHON := $(LOCAL) run
 SOURCES := __main__.py components policies local workload tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview render status url logs packages check format test soak lock
+.PHONY: help up down preview render status url logs packages check format test docs soak lock
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ check: packages ## format, lint, types, unit tests
 
 test: check ## everything: check, the real engine, the real node
 	@$(PYTHON) pytest tests/engine tests/cluster
+
+docs: ## write the generated parts of README.md and docs/
+	@$(PYTHON) python -m tests.docs
 
 soak: ## repetitions: make up killed at one moment after another
 	@$(PYTHON) pytest tests/soak
