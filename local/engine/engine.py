@@ -71,8 +71,13 @@ class Engine:
         return changes_in(self._captured(where, "refresh", "--preview-only", "--json"))
 
     def destroy(self) -> None:
-        """Remove everything the stack made that it does not declare to be kept."""
+        """Remove everything the stack made. A stack with something protected is refused whole, before anything changes."""
         where = self._prepared(changing=True)
+        if kept := self._protected(where):
+            raise Problem(
+                f"stack {self.stack} keeps {', '.join(kept)}: nothing was removed. "
+                f"If they are to go too, set keep: false for them in Pulumi.{self.stack}.yaml, run `up`, then this again"
+            )
         self._recover(where)
         self._call(where, "destroy", "--yes", "--skip-preview")
 
@@ -149,6 +154,11 @@ class Engine:
         # In the directory of the copy: this command has no option for the stack file that it writes the salt to.
         arguments = ["stack", "select", "--create", "--stack", self.stack, "--secrets-provider", provider]
         self._captured(where, *arguments, config_file=False, cwd=where.copy.parent)
+
+    def _protected(self, where: "_Where") -> list[str]:
+        exported: dict[str, Any] = json.loads(self._captured(where, "stack", "export", config_file=False))
+        resources: list[dict[str, Any]] = exported["deployment"].get("resources") or []
+        return [each["urn"].rpartition("::")[2] for each in resources if each.get("protect")]
 
     def _known(self, where: "_Where") -> bool:
         backend = where.home.backend

@@ -87,6 +87,19 @@ def test_a_stack_whose_cluster_is_gone_is_forgotten_and_its_file_is_not(
     assert file.read_bytes() == before
 
 
+def test_what_is_kept_keeps_the_whole_stack(engine: Engine, kubectl: Callable[..., str]) -> None:
+    configure(engine.root, keep="true")
+    engine.up()
+    before = kubectl("get", "secrets,configmaps", "--output=name")
+    with pytest.raises(Problem, match="stack dev keeps kept: nothing was removed"):
+        engine.destroy()
+    assert kubectl("get", "secrets,configmaps", "--output=name") == before
+    configure(engine.root)
+    engine.up()
+    engine.destroy()
+    assert f"configmap/{_words(engine)}" not in kubectl("get", "configmaps", "--output=name")
+
+
 def test_a_manual_change_is_found_and_undone(engine: Engine, kubectl: Callable[..., str]) -> None:
     engine.up()
     kubectl("patch", "configmap", _words(engine), "--patch", '{"data":{"word":"meddled"}}')
