@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
-from pulumi_kubernetes import core, meta
+from pulumi_kubernetes import core, meta, policy
 
 from components import defaults
 from components.labels import Identity
@@ -117,3 +117,13 @@ def service_account(identity: Identity, opts: pulumi.ResourceOptions) -> pulumi.
         identity.name, metadata=identity.metadata(), automount_service_account_token=False, opts=opts
     )
     return account.metadata.name.apply(str)
+
+
+def disruption_budget(identity: Identity, opts: pulumi.ResourceOptions) -> None:
+    """Let a drain take one of the workload's pods at a time, and the only one too: a budget of none would block it."""
+    policy.v1.PodDisruptionBudget(
+        identity.name,
+        metadata=identity.metadata(),
+        spec=policy.v1.PodDisruptionBudgetSpecArgs(max_unavailable=1, selector=identity.label_selector),
+        opts=opts,
+    )

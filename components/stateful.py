@@ -1,11 +1,11 @@
 """The one way a workload with a disk is run: StatefulSet, Services, volume, budget, account."""
 
 import pulumi
-from pulumi_kubernetes import apps, core, meta, policy
+from pulumi_kubernetes import apps, core, meta
 
 from components.connections import Endpoint
 from components.labels import Identity
-from components.pods import PodArgs, pod_template, service_account
+from components.pods import PodArgs, disruption_budget, pod_template, service_account
 from components.settings import VolumeSettings
 
 
@@ -44,12 +44,7 @@ class Stateful(pulumi.ComponentResource):
             spec=core.v1.ServiceSpecArgs(type="ClusterIP", selector=identity.selector, ports=[port]),
             opts=child,
         )
-        policy.v1.PodDisruptionBudget(
-            name,
-            metadata=identity.metadata(),
-            spec=policy.v1.PodDisruptionBudgetSpecArgs(max_unavailable=1, selector=identity.label_selector),
-            opts=child,
-        )
+        disruption_budget(identity, child)
         claim = core.v1.PersistentVolumeClaimArgs(
             metadata=meta.v1.ObjectMetaArgs(name="data", labels=identity.selector),
             spec=core.v1.PersistentVolumeClaimSpecArgs(

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pulumi
-from pulumi_kubernetes import apps, autoscaling, core, policy
+from pulumi_kubernetes import apps, autoscaling, core
 
 from components.connections import Endpoint, Peer, connect
 from components.labels import Identity
-from components.pods import PodArgs, pod_template, service_account
+from components.pods import PodArgs, disruption_budget, pod_template, service_account
 from components.settings import Scale
 
 
@@ -69,12 +69,7 @@ class Workload(pulumi.ComponentResource):
             ),
             opts=child,
         )
-        policy.v1.PodDisruptionBudget(
-            name,
-            metadata=identity.metadata(),
-            spec=policy.v1.PodDisruptionBudgetSpecArgs(max_unavailable=1, selector=identity.label_selector),
-            opts=child,
-        )
+        disruption_budget(identity, child)
         if autoscaled:
             autoscaling.v2.HorizontalPodAutoscaler(
                 name,
