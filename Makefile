@@ -4,10 +4,10 @@ CONTEXT ?=
 LOCAL := python3 -m local
 TARGET := --stack '$(STACK)' --context '$(CONTEXT)'
 PYTHON := $(LOCAL) run
-SOURCES := __main__.py components policies local workload tests
+SOURCES := __main__.py components policies local workload tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview render status url logs packages check format test docs soak lock
+.PHONY: help up down preview render status url logs packages check format test docs bench soak lock
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ test: check ## everything: check, the real engine, the real node
 
 docs: ## write the generated parts of README.md and docs/
 	@$(PYTHON) python -m tests.docs
+
+bench: ## measure how long things take: make bench [OF="preview growth"]
+	@$(PYTHON) python -m bench $(OF)
 
 soak: ## repetitions: make up killed at one moment after another
 	@$(PYTHON) pytest tests/soak

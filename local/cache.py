@@ -2,7 +2,7 @@
 
 An entry is a directory `ROOT/KIND/NAME-KEY`. It is built beside its place and renamed into it when complete, so an
 interrupted build leaves nothing that could be mistaken for a result. A seal records each file's size and modification time;
-an entry that no longer matches its seal is built anew.
+an entry that no longer matches its seal is said to be damaged and built anew.
 """
 
 import errno
@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterator
+import sys
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +22,7 @@ ROOT = Path(
     os.environ.get("PLATFORM_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "platform"
 )
 _SEAL = ".seal.json"
+_LEAST_BYTES = 1024**2
 _IGNORED = {"__pycache__", ".pytest_cache", ".ruff_cache"}
 
 
@@ -42,28 +44,22 @@ def key(*parts: str | bytes | Path) -> str:
 def entry(kind: str, name: str, content: str, build: Callable[[Path], None]) -> Path:
     """Return the entry `ROOT/kind/name-content`, calling `build` with an empty directory to fill if it is not there.
 
-    Two processes that want the same entry take turns. Raises whatever `build` raises; a full disk is a Problem that
-    says so.
+    Two processes that want the same entry take turns. Raises whatever `build` raises, after removing what it made; a full
+    disk is a Problem that says so.
     """
     place = ROOT / kind / f"{name}-{content}"
     with locked(place):
         if _intact(place):
             return place
+        if place.exists():
+            print(f"{place}: damaged, no longer what was built; building it again", file=sys.stderr, flush=True)
+            shutil.rmtree(place)
         partial = place.with_name(f".{place.name}.partial")
-        for leftover in (partial, place):
-            shutil.rmtree(leftover, ignore_errors=True)
-        try:
-            partial.mkdir(parents=True)
+        with making(partial):
+            partial.mkdir()
             build(partial)
             _seal(partial)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            shutil.rmtree(partial, ignore_errors=True)
-            raise Problem(
-                f"{place}: the disk is full; free some space under {ROOT} and run the command again"
-            ) from error
-        partial.rename(place)
+            partial.rename(place)
     return place
 
 
@@ -85,19 +81,18 @@ def _fingerprint(file: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
+def _fingerprints(directory: Path) -> dict[str, list[int]]:
+    files = (file for file in directory.rglob("*") if file.is_file() and not file.is_symlink() and file.name != _SEAL)
+    return {str(file.relative_to(directory)): _fingerprint(file) for file in files}
+
+
 def _seal(directory: Path) -> None:
-    seal = {str(file.relative_to(directory)): _fingerprint(file) for file in _sealed(directory)}
-    (directory / _SEAL).write_text(json.dumps(seal))
-
-
-def _sealed(directory: Path) -> Iterator[Path]:
-    return (file for file in directory.rglob("*") if file.is_file() and not file.is_symlink() and file.name != _SEAL)
+    (directory / _SEAL).write_text(json.dumps(_fingerprints(directory)))
 
 
 def _intact(place: Path) -> bool:
     try:
-        seal: dict[str, list[int]] = json.loads((place / _SEAL).read_text())
-        return all(_fingerprint(place / name) == recorded for name, recorded in seal.items())
+        return json.loads((place / _SEAL).read_text()) == _fingerprints(place)
     except (OSError, ValueError):
         return False
 
@@ -105,7 +100,43 @@ def _intact(place: Path) -> bool:
 @contextmanager
 def locked(place: Path) -> Generator[None]:
     """Keep other processes from building `place` at the same time."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with place.with_name(f".{place.name}.lock").open("w") as handle:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle = place.with_name(f".{place.name}.lock").open("w")
+    except OSError as error:
+        if _is_full(error, ROOT):
+            raise _full(place.parent) from error
+        raise Problem(
+            f"{error.filename}: {error.strerror}; make it writable, or name another folder with PLATFORM_CACHE"
+        ) from error
+    with handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def making(partial: Path) -> Generator[None]:
+    """Remove what an earlier build left of `partial`, and what this one leaves if it fails; a full disk is a Problem."""
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        yield
+    except BaseException as error:
+        full = isinstance(error, OSError | Problem) and _is_full(error, partial.parent)
+        shutil.rmtree(partial, ignore_errors=True)
+        if full:
+            raise _full(partial.parent) from error
+        raise
+
+
+def _is_full(error: OSError | Problem, directory: Path) -> bool:
+    """Tell whether a full disk is why: a program that could not even write that to its log says nothing of it."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "no space left on device" in str(error).lower() or shutil.disk_usage(directory).free < _LEAST_BYTES
+
+
+def _full(directory: Path) -> Problem:
+    return Problem(
+        f"{directory}: the disk is full; free some space there, or name another folder with PLATFORM_CACHE, "
+        "and run the command again"
+    )

@@ -18,7 +18,9 @@ _LOCK = Path(__file__).parents[1] / "requirements.lock"
 
 
 def missing_debian_packages(names: Sequence[str]) -> list[str]:
-    """Return which of these packages are not installed."""
+    """Return which of these packages are not installed; on a system that is not Debian, all of them."""
+    if not shutil.which("dpkg-query"):
+        return list(names)
     query = subprocess.run(
         ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\\n", *names],
         capture_output=True,
@@ -50,28 +52,19 @@ def install_debian_packages(names: Sequence[str], say: Callable[[str], None]) ->
 def virtual_environment() -> Path:
     """Return the Python environment that `requirements.lock` describes, building it if the cache lacks it.
 
-    A virtual environment knows its own path, so it is built in its final place and marked complete at the end.
+    A virtual environment knows its own path, so it is built in its final place and marked complete at the end. Python's
+    real path names it: seen from inside the environment, it is the same one.
     """
-    place = cache.ROOT / "python" / cache.key(sys.version, sys.executable, _LOCK)
+    python = Path(sys.executable).resolve()
+    place = cache.ROOT / "python" / cache.key(sys.version, str(python), _LOCK)
     complete = place / ".complete"
     with cache.locked(place):
-        if not complete.exists():
-            shutil.rmtree(place, ignore_errors=True)
+        if complete.exists() and (place / "bin" / "python").exists():
+            return place
+        with cache.making(place):
             log = cache.ROOT / "logs" / "python.log"
-            run([sys.executable, "-m", "venv", place], log=log)
-            run(
-                [
-                    place / "bin" / "python",
-                    "-m",
-                    "pip",
-                    "install",
-                    "--require-hashes",
-                    "--no-deps",
-                    "--requirement",
-                    _LOCK,
-                ],
-                log=log,
-                env={"PIP_DISABLE_PIP_VERSION_CHECK": "1"},
-            )
+            install = [place / "bin" / "python", "-m", "pip", "install", "--require-hashes", "--no-deps"]
+            run([python, "-m", "venv", place], log=log)
+            run([*install, "--requirement", _LOCK], log=log, env={"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
             complete.touch()
     return place

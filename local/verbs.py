@@ -77,6 +77,7 @@ def render(target: Target) -> None:
 
 def status(target: Target) -> int:
     """Show how the node and the stack's pods are; exit code 1 if something is wrong."""
+    _settings_file(target.stack)
     problems = [] if target.context else node.status()
     if not problems:
         kubectl = [_kubectl(), *_kubectl_options(target).split()]
@@ -86,6 +87,9 @@ def status(target: Target) -> int:
 
 def url(target: Target) -> None:
     """Print the frontend's base URL, and nothing else."""
+    _settings_file(target.stack)
+    if not target.context and not node.kubeconfig.exists():
+        raise _not_up(target)
     print(_url(target, engine(target)))
 
 
@@ -109,6 +113,7 @@ def run(command: Sequence[str]) -> int:
 
 def engine(target: Target, *, offline: bool = False, say: Callable[[str], None] = lambda _text: None) -> Engine:
     """Return the engine for a stack, building it if need be; on this machine's node it runs the images built here."""
+    _settings_file(target.stack)
     own = shutil.which("pulumi") and shutil.which("pulumi-language-python")
     here = not target.context and not offline
     return Engine(
@@ -170,12 +175,16 @@ def _url(target: Target, engine: Engine) -> str:
     """Return where the frontend answers: on another cluster, a node's own address stands for this machine's."""
     printed: str | None = engine.outputs().get("url")
     if printed is None:
-        raise Problem(f"stack {target.stack} is not up; `make up STACK={target.stack}` brings it up")
+        raise _not_up(target)
     if target.context and "://127.0.0.1:" in printed:
         address = 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}'
         command = [_kubectl(), *_kubectl_options(target).split(), "get", "nodes", "--output", address]
         return printed.replace("127.0.0.1", output(command, env=target.cluster.environment))
     return printed
+
+
+def _not_up(target: Target) -> Problem:
+    return Problem(f"stack {target.stack} is not up; `make up STACK={target.stack}` brings it up")
 
 
 def _await_answer(address: str) -> None:

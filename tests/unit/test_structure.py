@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.render import ROOT
 
-CODE = ("components", "policies", "local", "workload")
+CODE = ("components", "policies", "local", "workload", "bench")
 LONGEST_FILE = 250
 LONGEST_MAIN = 60
 
