@@ -105,10 +105,12 @@ def packages() -> None:
 
 def run(command: Sequence[str]) -> int:
     """Run a command in the Python environment of the program, with the tools on PATH."""
-    environment = virtual_environment()
-    os.environ["PATH"] = os.pathsep.join([str(environment / "bin"), os.environ["PATH"]])
-    os.environ["VIRTUAL_ENV"] = str(environment)
-    os.execvp(command[0], list(command))  # noqa: S606 - so that signals and the exit code are the command's own
+    python = virtual_environment()
+    path = os.pathsep.join([str(python / "bin"), os.environ["PATH"]])
+    if not command or not shutil.which(command[0], path=path):
+        raise Problem(f"run: {command[0] if command else 'nothing'}: no such command; as in `run pytest tests/unit`")
+    environment = {**os.environ, "PATH": path, "VIRTUAL_ENV": str(python)}
+    os.execvpe(command[0], list(command), environment)  # noqa: S606 - so that signals and the exit code are its own
 
 
 def engine(target: Target, *, offline: bool = False, say: Callable[[str], None] = lambda _text: None) -> Engine:

@@ -16,6 +16,7 @@ import pytest
 from local import verbs
 from local.engine import stackfile
 from local.node.layout import PORTS, RUN, STATE
+from local.problem import Problem
 from tests.render import ROOT
 from tests.unit.workload_processes import free_port, program
 
@@ -81,6 +82,12 @@ def person(tmp_path: Path) -> Person:
 def outcome(done: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
     """Return the exit code, and what was printed to standard output and to standard error."""
     return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("command", [[], ["no-such-command"]])
+def test_a_command_that_does_not_exist_is_named(command: list[str]) -> None:
+    with pytest.raises(Problem, match=f"run: {command[0] if command else 'nothing'}: no such command"):
+        verbs.run(command)
 
 
 @pytest.mark.parametrize("verb", sorted(verbs.STACK_VERBS))
