@@ -1,12 +1,15 @@
 """The store on a real PostgreSQL: effects happen once, reads go to a replica, and roles may do what they must."""
 
+import selectors
+import socket
+import socketserver
 import threading
 
 import psycopg
 import pytest
 
 from tests.unit.workload_platform import PAGE, Platform, migrate, opened
-from tests.unit.workload_processes import eventually
+from tests.unit.workload_processes import eventually, free_port
 from tests.unit.workload_servers import standby
 from workload.app.database import check_primary
 from workload.app.extract import extract
@@ -127,6 +130,52 @@ def test_the_application_role_only_reads_and_writes_rows(platform: Platform) -> 
         for statement in forbidden:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)
+
+
+class Reluctant(socketserver.ThreadingTCPServer):
+    """Stands before PostgreSQL, hangs up on the first `refusals` connections, and passes the rest on."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, refusals: int) -> None:
+        super().__init__(("127.0.0.1", 0), Relay)
+        self.port, self.refusals, self.seen = port, refusals, 0
+
+
+class Relay(socketserver.BaseRequestHandler):
+    """Passes bytes both ways until one side hangs up."""
+
+    def handle(self) -> None:
+        server = self.server
+        assert isinstance(server, Reluctant)
+        server.seen += 1
+        if server.seen <= server.refusals:
+            return
+        with socket.create_connection(("127.0.0.1", server.port)) as there, selectors.DefaultSelector() as selector:
+            selector.register(self.request, selectors.EVENT_READ, there)
+            selector.register(there, selectors.EVENT_READ, self.request)
+            while True:
+                for ready, _events in selector.select():
+                    assert isinstance(ready.fileobj, socket.socket)
+                    content = ready.fileobj.recv(65536)
+                    if not content:
+                        return
+                    ready.data.sendall(content)
+
+
+def test_a_migration_waits_for_a_database_that_does_not_answer_yet(platform: Platform) -> None:
+    with Reluctant(int(platform.environment["POSTGRES_PORT"]), refusals=2) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = migrate(platform, "upgrade", "head", POSTGRES_PORT=str(server.server_address[1]))
+        server.shutdown()
+        assert done.returncode == 0, done.stderr
+        assert server.seen == 3
+
+
+def test_a_migration_does_not_wait_for_ever(platform: Platform) -> None:
+    alone = migrate(platform, "upgrade", "head", POSTGRES_PORT=str(free_port()), MIGRATION_WAIT_SECONDS="0.1")
+    assert alone.returncode != 0
+    assert "Connection refused" in alone.stderr
 
 
 def test_a_migration_gives_up_on_a_lock_soon(platform: Platform) -> None:

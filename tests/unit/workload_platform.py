@@ -45,7 +45,7 @@ class Platform:
         return parts(self.folder, self.environment, *(("worker", kind) for kind in kinds or Kind))
 
 
-def migrate(platform: Platform, *arguments: str) -> subprocess.CompletedProcess[str]:
+def migrate(platform: Platform, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
     """Run alembic as the platform's Job does."""
     environment = {
         "PATH": os.environ["PATH"],
@@ -54,6 +54,7 @@ def migrate(platform: Platform, *arguments: str) -> subprocess.CompletedProcess[
         "PYTHONPATH": str(REPOSITORY),
         **{key: value for key, value in platform.environment.items() if key.startswith("POSTGRES_")},
         "POSTGRES_USERNAME": "migration",
+        **extra,
     }
     command = [sys.executable, "-m", "alembic", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd="/")

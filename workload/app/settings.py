@@ -45,8 +45,9 @@ def _why(kind: str, message: str) -> str:
 
 
 class Migration(Section):
-    """How long a migration may wait for a lock while requests queue up behind it."""
+    """How long a migration waits for the database to answer, and for a lock while requests queue up behind it."""
 
+    migration_wait_seconds: Seconds = 60
     migration_lock_seconds: Seconds = 5
 
 
