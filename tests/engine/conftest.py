@@ -79,11 +79,13 @@ core.v1.ConfigMap(
     data={"word": config.get("word") or "hello", "secret": secret.metadata.name},
     opts=there,
 )
-core.v1.ConfigMap(
-    "kept",
-    metadata=meta.v1.ObjectMetaArgs(name=f"kept-{pulumi.get_project()}", namespace=namespace),
-    opts=pulumi.ResourceOptions(provider=cluster, protect=config.get_bool("keep")),
-)
+keep = config.get_bool("keep")
+if keep is not None:
+    core.v1.ConfigMap(
+        "kept",
+        metadata=meta.v1.ObjectMetaArgs(name=f"kept-{pulumi.get_project()}", namespace=namespace),
+        opts=pulumi.ResourceOptions(provider=cluster, protect=keep),
+    )
 labels = {"app": "slow"}
 if config.get_bool("slow"):
     apps.v1.Deployment(

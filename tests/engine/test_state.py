@@ -94,7 +94,7 @@ def test_what_is_kept_keeps_the_whole_stack(engine: Engine, kubectl: Callable[..
     with pytest.raises(Problem, match="stack dev keeps kept: nothing was removed"):
         engine.destroy()
     assert kubectl("get", "secrets,configmaps", "--output=name") == before
-    configure(engine.root)
+    configure(engine.root, keep="false")
     engine.up()
     engine.destroy()
     assert f"configmap/{_words(engine)}" not in kubectl("get", "configmaps", "--output=name")
