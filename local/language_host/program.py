@@ -5,6 +5,7 @@ The exit code is 0, or 32 when the user has been told what is wrong, or the prog
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import json
 import linecache
@@ -25,6 +26,10 @@ sys.path.pop(0)
 
 _MESSAGE_SHOWN = 32
 _SHOWN_VALUE = 60
+_COLLECT_EVERY = 100_000
+"""Objects made between two collections of garbage. A program ends in seconds and keeps nearly all it makes: with Python's
+700, collecting took 5 of 10 s of CPU at 200 workloads, more for each further one, and freed nothing that was missed (the
+peak of memory was the same 200 MB)."""
 
 
 def _read_request(descriptor: int) -> dict[str, Any] | None:
@@ -49,6 +54,8 @@ def _import(names: Sequence[str]) -> None:
         with contextlib.suppress(ImportError):
             # The SDK's modules load at the first look at one of their attributes.
             getattr(importlib.import_module(name), "__all__", None)
+    gc.freeze()
+    gc.set_threshold(_COLLECT_EVERY)
 
 
 def _run(request: Mapping[str, Any]) -> int:
