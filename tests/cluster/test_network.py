@@ -4,15 +4,12 @@ The test connects from inside each pod's own network namespace, so the packets a
 the Internet are played by a network namespace of the test's own, so that no packet leaves the machine.
 """
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import pytest
 
+from tests.cluster import packets
 from tests.cluster.conftest import Platform, eventually
 
 INTERNET = "203.0.113.10"  # of TEST-NET-3 (RFC 5737), which nobody on the Internet has
@@ -40,32 +37,6 @@ SERVICES = {
 }
 PORTS = {"app/frontend": 8080, "app/api": 8080, "data/postgres": 5432, "data/redis": 6379, "data/memcached": 11211}
 
-# Runs inside a pod's network namespace: tries every target at once and prints those that accept.
-_CONNECT = """
-import json, socket, sys, concurrent.futures
-def reached(target):
-    try:
-        socket.create_connection((target[1], target[2]), timeout=2).close()
-        return True
-    except OSError:
-        return False
-targets = json.load(sys.stdin)
-with concurrent.futures.ThreadPoolExecutor(32) as pool:
-    print(json.dumps([t for t, ok in zip(targets, pool.map(reached, targets)) if ok]))
-"""
-
-_LISTEN = """
-import selectors, socket, sys
-selector = selectors.DefaultSelector()
-for address in sys.argv[1].split(","):
-    for port in sys.argv[2].split(","):
-        selector.register(socket.create_server((address, int(port))), selectors.EVENT_READ)
-print("ready", flush=True)
-while True:
-    for key, _ in selector.select():
-        key.fileobj.accept()[0].close()
-"""
-
 
 @dataclass(frozen=True)
 class Target:
@@ -78,29 +49,13 @@ class Target:
 
 @pytest.fixture(scope="module")
 def _outside() -> Generator[None]:
-    """Set up a network namespace that answers for the Internet and the metadata address, reached over a veth pair."""
-
-    def ip(*words: str) -> None:
-        subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
-
-    subprocess.run(["ip", "netns", "delete", OUTSIDE], check=False, capture_output=True)
-    ip("netns", "add", OUTSIDE)
-    ip("link", "add", "outside0", "type", "veth", "peer", "name", "eth0", "netns", OUTSIDE)
-    ip("address", "add", "203.0.113.1/24", "dev", "outside0")
-    ip("link", "set", "outside0", "up")
-    ip("route", "add", f"{METADATA}/32", "dev", "outside0")
-    for address in (f"{INTERNET}/24", f"{METADATA}/32"):
-        ip("-netns", OUTSIDE, "address", "add", address, "dev", "eth0")
-    ip("-netns", OUTSIDE, "link", "set", "eth0", "up")
-    ip("-netns", OUTSIDE, "route", "add", "default", "via", "203.0.113.1")
-    ports = ",".join(str(port) for port in OUTSIDE_PORTS)
-    command = ["ip", "netns", "exec", OUTSIDE, sys.executable, "-c", _LISTEN, f"{INTERNET},{METADATA}", ports]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as listener:
-        assert listener.stdout
-        assert listener.stdout.readline() == "ready\n"
+    """Set up a network namespace that answers for the Internet and the metadata address."""
+    machine, addresses = "203.0.113.1/24", [f"{INTERNET}/24", f"{METADATA}/32"]
+    with (
+        packets.namespace(OUTSIDE, machine=machine, routed=[f"{METADATA}/32"], addresses=addresses) as where,
+        packets.serving(where, *OUTSIDE_PORTS, addresses=[INTERNET, METADATA]),
+    ):
         yield
-        listener.kill()
-    ip("netns", "delete", OUTSIDE)
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +83,10 @@ def targets(platform: Platform) -> list[Target]:
     return found
 
 
-def reached(process: int, targets: list[Target]) -> set[str]:
-    """Return the names of the targets that accept a connection from a process's network namespace."""
-    asked = json.dumps([[target.name, target.address, target.port] for target in targets])
-    command = ["nsenter", f"--net=/proc/{process}/ns/net", sys.executable, "-c", _CONNECT]
-    done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True, timeout=60)
-    return {name for name, _address, _port in json.loads(done.stdout)}
+def reached(where: Sequence[str], targets: list[Target]) -> set[str]:
+    """Return the names of the targets that accept a connection from `where`, the prefix of a command."""
+    accepting = packets.reached(where, [(target.address, target.port) for target in targets])
+    return {target.name for target in targets if (target.address, target.port) in accepting}
 
 
 def expected(rows: list[dict[str, object]], client: str) -> set[str]:
@@ -149,7 +102,7 @@ def expected(rows: list[dict[str, object]], client: str) -> set[str]:
 def test_the_targets_answer_where_no_policy_stands_between(targets: list[Target]) -> None:
     """From the node itself everything answers: a target that is simply dead would make every denial pass."""
     everything = {target.name for target in targets}
-    eventually(f"{everything} answer", lambda: reached(os.getpid(), targets) == everything)
+    eventually(f"{everything} answer", lambda: reached(packets.MACHINE, targets) == everything)
 
 
 @pytest.mark.usefixtures("_outside")
@@ -158,9 +111,8 @@ def test_each_pod_reaches_exactly_what_the_table_says(platform: Platform, target
     outputs = platform.outputs()
     namespace, name = client.split("/")
     for pod in platform.node.pods(namespace, name):
-        assert reached(platform.node.process(pod), targets) - {client} == expected(outputs["connections"], client) - {
-            client
-        }
+        found = reached(packets.pod(platform.node.process(pod)), targets)
+        assert found - {client} == expected(outputs["connections"], client) - {client}
 
 
 def test_the_clients_are_every_workload_there_is(platform: Platform) -> None:
@@ -195,7 +147,7 @@ def test_a_stranger_reaches_nothing_of_the_platform(platform: Platform, targets:
     try:
         eventually("the stranger runs", lambda: platform.node.pods("stranger", "api"))
         (pod,) = platform.node.pods("stranger", "api")
-        found = reached(platform.node.process(pod), targets)
+        found = reached(packets.pod(platform.node.process(pod)), targets)
         assert not {name for name in found if name.startswith(("app/", "data/"))} - {"app/frontend"}
         assert "dns" in found
     finally:

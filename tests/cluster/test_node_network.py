@@ -1,11 +1,8 @@
 """The node's network with real packets: a NodePort on loopback, and policy both ways, on a pod's first packet too."""
 
-import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Generator
 from typing import Any
 
@@ -13,7 +10,9 @@ import pytest
 
 from local.node.layout import RUN
 from local.node.procfs import Record
+from tests.cluster import packets
 from tests.cluster.conftest import Node, eventually
+from tests.cluster.packets import Address
 
 NAMESPACE = "node-network"
 NODE_PORT = 30999
@@ -23,30 +22,6 @@ API_SERVICE = ("10.96.0.1", 443)
 KUBELET = ("10.243.0.1", 10250)
 DNS = ("10.96.0.10", 53)
 HOST_PORT = 31999
-Address = tuple[str, int]
-
-_CONNECT = """
-import json, socket, sys
-from concurrent.futures import ThreadPoolExecutor
-def accepts(target):
-    try:
-        socket.create_connection(tuple(target), timeout=2).close()
-        return True
-    except OSError:
-        return False
-targets = json.load(sys.stdin)
-with ThreadPoolExecutor(16) as pool:
-    print(json.dumps([target for target, yes in zip(targets, pool.map(accepts, targets)) if yes]))
-"""
-_SERVE = """
-import socket, sys
-server = socket.create_server(("", int(sys.argv[1])))
-print("ready", flush=True)
-while True:
-    connection, address = server.accept()
-    connection.sendall(b"served")
-    connection.close()
-"""
 
 
 def policy(name: str, app: str | None, **spec: Any) -> dict[str, Any]:
@@ -74,35 +49,6 @@ def to(app: str) -> list[dict[str, Any]]:
     return [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": app}}}]
 
 
-def inside(process: int, *command: str) -> list[str]:
-    """Return the command that runs `command` in the network of a pod, where every packet is the pod's."""
-    return ["nsenter", f"--net=/proc/{process}/ns/net", *command]
-
-
-def reached(process: int, *targets: Address) -> set[Address]:
-    done = subprocess.run(
-        inside(process, sys.executable, "-c", _CONNECT),
-        input=json.dumps(targets),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return {(address, port) for address, port in json.loads(done.stdout)}
-
-
-def serve(command: list[str]) -> "subprocess.Popen[str]":
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert server.stdout
-    assert server.stdout.readline() == "ready\n"
-    return server
-
-
-def end(server: "subprocess.Popen[str]") -> None:
-    server.kill()
-    server.communicate()
-
-
 class Network:
     """A server and three clients under default deny: one may call the server, one the API server, one nobody."""
 
@@ -118,7 +64,7 @@ class Network:
         return node.process(found)
 
     def reached(self, name: str) -> set[Address]:
-        return reached(self.processes[name], *self.everything)
+        return packets.reached(packets.pod(self.processes[name]), self.everything)
 
 
 @pytest.fixture(scope="module")
@@ -151,20 +97,16 @@ def network(node: Node, image: str) -> Generator[Network]:
         },
     )
     made = Network(node)
-    servers = [
-        serve(inside(made.processes["server"], sys.executable, "-c", _SERVE, str(SERVER_PORT))),
-        serve([sys.executable, "-c", _SERVE, str(HOST_PORT)]),
-    ]
-    eventually("the client reaches the server", lambda: made.service in made.reached("client"))
-    yield made
-    for server in servers:
-        end(server)
+    inside = packets.pod(made.processes["server"])
+    with packets.serving(inside, SERVER_PORT), packets.serving(packets.MACHINE, HOST_PORT):
+        eventually("the client reaches the server", lambda: made.service in made.reached("client"))
+        yield made
     node.kubectl("delete", "namespace", NAMESPACE, "--wait=true")
 
 
 def test_without_a_policy_between_everything_answers(network: Network) -> None:
     """Asked from the node itself: a dead target would make every denial pass."""
-    assert reached(os.getpid(), *network.everything) == set(network.everything)
+    assert packets.reached(packets.MACHINE, network.everything) == set(network.everything)
 
 
 def test_a_client_reaches_what_its_policies_say_and_nothing_else(network: Network) -> None:
@@ -208,10 +150,10 @@ def test_a_new_pod_reaches_nobody_that_has_a_policy_until_its_own_are_in_force(
             "the late pod runs",
             lambda: [one for one in node.pods(NAMESPACE, "client") if one["metadata"]["name"] == "late"],
         )
-        process = node.process(found[0])
+        inside = packets.pod(node.process(found[0]))
         # Who is open to everybody, as CoreDNS is, is open to it: the server's side says that, and is in force.
-        assert reached(process, *network.everything) == {DNS}
+        assert packets.reached(inside, network.everything) == {DNS}
     finally:
         os.kill(record.pid, signal.SIGCONT)
-    eventually("its policies are in force", lambda: network.server in reached(process, *network.everything))
-    assert reached(process, *network.everything) == {network.server, network.service, DNS}
+    eventually("its policies are in force", lambda: network.server in packets.reached(inside, network.everything))
+    assert packets.reached(inside, network.everything) == {network.server, network.service, DNS}

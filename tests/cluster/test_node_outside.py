@@ -3,50 +3,24 @@
 import json
 import socket
 import subprocess
-import sys
 from collections.abc import Generator
 
 import pytest
 
 from local.node.layout import PORTS
+from tests.cluster import packets
 from tests.cluster.conftest import Node, eventually
 
 NEIGHBOUR = "platform-node-neighbour"
 MACHINE = "198.51.100.1"
 NODE_PORT = 30998
 
-_CONNECT = """
-import json, socket, sys
-from concurrent.futures import ThreadPoolExecutor
-def accepts(target):
-    try:
-        socket.create_connection(tuple(target), timeout=2).close()
-        return True
-    except OSError:
-        return False
-targets = json.load(sys.stdin)
-with ThreadPoolExecutor(64) as pool:
-    print(json.dumps([target for target, yes in zip(targets, pool.map(accepts, targets)) if yes]))
-"""
-
 
 @pytest.fixture
-def _neighbour() -> Generator[None]:
+def neighbour() -> Generator[list[str]]:
     """Play a neighbour on the machine's network, who routes everything to the machine."""
-
-    def ip(*words: str) -> None:
-        subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
-
-    subprocess.run(["ip", "netns", "delete", NEIGHBOUR], check=False, capture_output=True)
-    ip("netns", "add", NEIGHBOUR)
-    ip("link", "add", "neighbour0", "type", "veth", "peer", "name", "eth0", "netns", NEIGHBOUR)
-    ip("address", "add", f"{MACHINE}/24", "dev", "neighbour0")
-    ip("link", "set", "neighbour0", "up")
-    ip("-netns", NEIGHBOUR, "address", "add", "198.51.100.2/24", "dev", "eth0")
-    ip("-netns", NEIGHBOUR, "link", "set", "eth0", "up")
-    ip("-netns", NEIGHBOUR, "route", "add", "default", "via", MACHINE)
-    yield
-    ip("netns", "delete", NEIGHBOUR)
+    with packets.namespace(NEIGHBOUR, machine=f"{MACHINE}/24", addresses=["198.51.100.2/24"]) as where:
+        yield where
 
 
 @pytest.fixture
@@ -60,23 +34,14 @@ def pod(node: Node) -> Generator[str]:
     node.kubectl("delete", "service", "node-outside", "--namespace=kube-system")
 
 
-@pytest.mark.usefixtures("_neighbour")
-def test_a_neighbour_reaches_neither_node_nor_pods_nor_services(pod: str) -> None:
+def test_a_neighbour_reaches_neither_node_nor_pods_nor_services(neighbour: list[str], pod: str) -> None:
     """All of these answer on this machine; the one port that must answer the neighbour is not the node's."""
     ports = [*(port for numbers in PORTS.values() for port in numbers), NODE_PORT]
     targets = [(address, port) for address in (MACHINE, "10.243.0.1") for port in ports]
     targets += [(pod, 53), ("10.96.0.10", 53), ("10.96.0.1", 443)]
     with socket.create_server((MACHINE, 0)) as control:
-        allowed = [MACHINE, control.getsockname()[1]]
-        done = subprocess.run(
-            ["ip", "netns", "exec", NEIGHBOUR, sys.executable, "-c", _CONNECT],
-            input=json.dumps([*targets, allowed]),
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-    assert json.loads(done.stdout) == [allowed]
+        allowed = (MACHINE, control.getsockname()[1])
+        assert packets.reached(neighbour, [*targets, allowed]) == {allowed}
 
 
 @pytest.mark.parametrize("address", ["10.96.77.77", "10.244.0.250"])
