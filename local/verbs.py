@@ -10,7 +10,7 @@ from pathlib import Path
 
 from local import images, node, toolchain
 from local.command import output
-from local.engine import Cluster, Engine
+from local.engine import Cluster, Engine, users_own
 from local.packages import TESTED_SERVERS, install_debian_packages, virtual_environment
 from local.problem import Problem
 from local.steps import Steps
@@ -18,7 +18,6 @@ from local.steps import Steps
 ROOT = Path(__file__).parents[1]
 POLICIES = ROOT / "policies"
 _ANSWER_SECONDS = 120.0
-_NEED_BINARIES = ("coredns", "metrics-server")  # images made of our Go builds; the others can be built beside them
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,9 @@ def up(target: Target) -> None:
     if url.startswith("http://"):  # with nothing in front of it; an edge answers under its own name, once DNS does
         _await_answer(f"{url}/readyz")
     print(f"The {target.stack} stack is up after {steps.seconds:.0f} s: {url}")
+    kubectl = "kubectl" if shutil.which("kubectl") else _kubectl(target)
     print(
-        f"Look around:  make status STACK={target.stack}   kubectl {_kubectl_options(target)} get pods --all-namespaces"
+        f"Look around:  make status STACK={target.stack}   {kubectl} {_kubectl_options(target)} get pods --all-namespaces"
     )
 
 
@@ -80,7 +80,7 @@ def status(target: Target) -> int:
     _settings_file(target.stack)
     problems = [] if target.context else node.status()
     if not problems:
-        kubectl = [_kubectl(), *_kubectl_options(target).split()]
+        kubectl = [_kubectl(target), *_kubectl_options(target).split()]
         print(output([*kubectl, "get", "pods", "--all-namespaces"], env=target.cluster.environment))
     return 1 if problems else 0
 
@@ -116,10 +116,9 @@ def run(command: Sequence[str]) -> int:
 def engine(target: Target, *, offline: bool = False, say: Callable[[str], None] = lambda _text: None) -> Engine:
     """Return the engine for a stack, building it if need be; on this machine's node it runs the images built here."""
     _settings_file(target.stack)
-    own = shutil.which("pulumi") and shutil.which("pulumi-language-python")
     here = not target.context and not offline
     return Engine(
-        binaries=Path("/nonexistent") if own else toolchain.build(say, toolchain.ENGINE),
+        binaries=_binaries(say, node=here),
         venv=virtual_environment(),
         root=ROOT,
         stack=target.stack,
@@ -139,7 +138,7 @@ STACK_VERBS: dict[str, Callable[[Target], int | None]] = {
 
 
 def _on_their_cluster(target: Target, steps: Steps) -> Engine:
-    target.cluster.check(Path("/nonexistent"))
+    target.cluster.check()
     return steps.run("engine", lambda say: engine(target, say=say))
 
 
@@ -150,9 +149,11 @@ def _on_this_machine(target: Target, steps: Steps) -> Engine:
     needed = [*node.debian_packages, *images.debian_packages]
     steps.run("Debian packages", lambda say: install_debian_packages(needed, say))
     python = steps.start("Python environment", lambda _say: virtual_environment())
-    early = steps.start("images of the platform", lambda say: images.build(Path(), say, _names(binaries=False)))
-    binaries = steps.run("tools", toolchain.build)
-    late = steps.run("images of the node", lambda say: images.build(binaries, say, _names(binaries=True)))
+    of_tools = [name for name in images.NAMES if images.of_tools(name)]
+    others = [name for name in images.NAMES if name not in of_tools]
+    early = steps.start("images of the platform", lambda say: images.build(Path(), say, others))
+    binaries = steps.run("tools", lambda say: _binaries(say, node=True))
+    late = steps.run("images of the node", lambda say: images.build(binaries, say, of_tools))
     built = [*early.result(), *late]
     python.result()
     fresh = not node.kubeconfig.exists()
@@ -163,8 +164,10 @@ def _on_this_machine(target: Target, steps: Steps) -> Engine:
     return made
 
 
-def _names(*, binaries: bool) -> list[str]:
-    return [name for name in images.NAMES if (name in _NEED_BINARIES) == binaries]
+def _binaries(say: Callable[[str], None], *, node: bool) -> Path:
+    """Return the directory of the tools: the engine's unless the user has a `pulumi`, and the node's if it is meant."""
+    engine = () if users_own() else toolchain.ENGINE
+    return toolchain.build(say, [*([toolchain.KUBERNETES_TOOLS] if node else []), *engine])
 
 
 def _settings_file(stack: str) -> None:
@@ -180,7 +183,7 @@ def _url(target: Target, engine: Engine) -> str:
         raise _not_up(target)
     if target.context and "://127.0.0.1:" in printed:
         address = 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}'
-        command = [_kubectl(), *_kubectl_options(target).split(), "get", "nodes", "--output", address]
+        command = [_kubectl(target), *_kubectl_options(target).split(), "get", "nodes", "--output", address]
         return printed.replace("127.0.0.1", output(command, env=target.cluster.environment))
     return printed
 
@@ -201,8 +204,13 @@ def _await_answer(address: str) -> None:
             time.sleep(0.5)
 
 
-def _kubectl() -> str:
-    return shutil.which("kubectl") or str(toolchain.build(lambda _text: None) / "kubectl")
+def _kubectl(target: Target) -> str:
+    """Return the kubectl of the cluster's version: the user's own for a cluster of theirs."""
+    if not target.context:
+        return str(_binaries(lambda _text: None, node=True) / "kubectl")
+    if found := shutil.which("kubectl"):
+        return found
+    raise Problem("kubectl: not on PATH; install the one of your cluster's version")
 
 
 def _kubectl_options(target: Target) -> str:

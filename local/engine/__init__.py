@@ -10,5 +10,6 @@ manifests.py   runs inside the virtual environment: a preview's plan, written as
 
 from local.engine.cluster import Cluster
 from local.engine.engine import Engine
+from local.engine.home import users_own
 
-__all__ = ["Cluster", "Engine"]
+__all__ = ["Cluster", "Engine", "users_own"]

@@ -24,7 +24,7 @@ class Cluster:
         """What a program needs in its environment to find the kubeconfig."""
         return {"KUBECONFIG": str(self.kubeconfig)} if self.kubeconfig else {}
 
-    def check(self, binaries: Path) -> None:
+    def check(self, binaries: Path | None = None) -> None:
         """Raise Problem, within seconds, unless the API server says that it is ready."""
         kubectl = self._kubectl(binaries)
         try:
@@ -51,16 +51,14 @@ class Cluster:
         file = self.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
         return f"context {self.context or 'current'} of {file}"
 
-    def _kubectl(self, binaries: Path) -> list[str]:
-        found = binaries / "kubectl"
-        executable = str(found) if found.exists() else shutil.which("kubectl")
+    def _kubectl(self, binaries: Path | None) -> list[str]:
+        built = binaries and shutil.which("kubectl", path=str(binaries))
+        executable = built or shutil.which("kubectl")
         if not executable:
-            raise Problem(
-                f"kubectl: neither in {binaries} nor on PATH; run `make up` without a CONTEXT once to build it"
-            )
+            raise Problem("kubectl: not on PATH; install the one of your cluster's version")
         return [executable, *([f"--context={self.context}"] if self.context else [])]
 
-    def _contexts(self, binaries: Path) -> str:
+    def _contexts(self, binaries: Path | None) -> str:
         command = [self._kubectl(binaries)[0], "config", "get-contexts", "--output=name"]
         try:
             return ", ".join(output(command, env=self.environment, timeout=_ANSWER_SECONDS).split()) or "none"

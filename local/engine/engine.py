@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,18 +102,7 @@ class Engine:
         where = self._prepared(offline=True)
         pulumi = [where.home.pulumi, *self._arguments(where, "preview", "--json", "--non-interactive")]
         command = [self.venv / "bin" / "python", _MANIFESTS, directory.resolve(), *pulumi]
-        done = subprocess.run(
-            [str(word) for word in command],
-            cwd=self.root,
-            env=where.home.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise Problem(f"render of stack {self.stack}: {(done.stderr or done.stdout).strip()}")
-        return int(done.stdout)
+        return int(self._finished(where, "render", command, self.root))
 
     def _prepared(self, *, changing: bool = False, offline: bool = False) -> "_Where":
         text = stackfile.committed(self.root, self.stack)
@@ -211,9 +200,14 @@ class Engine:
             arguments = tuple(self._arguments(where, *arguments))
         elif "--stack" not in arguments:
             arguments = (*arguments, "--stack", self.stack)
+        command = [where.home.pulumi, *arguments, "--non-interactive"]
+        return self._finished(where, f"pulumi {arguments[0]}", command, cwd or self.root)
+
+    def _finished(self, where: "_Where", what: str, command: Sequence[str | Path], cwd: Path) -> str:
+        """Return what a command prints; raise Problem with all that it said if it fails."""
         done = subprocess.run(
-            [str(where.home.pulumi), *arguments, "--non-interactive"],
-            cwd=cwd or self.root,
+            [str(word) for word in command],
+            cwd=cwd,
             env=where.home.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -221,7 +215,7 @@ class Engine:
             check=False,
         )
         if done.returncode:
-            raise Problem(f"pulumi {arguments[0]} of stack {self.stack} failed:\n{(done.stderr + done.stdout).strip()}")
+            raise Problem(f"{what} of stack {self.stack} failed:\n{(done.stderr + done.stdout).strip()}")
         return done.stdout
 
 

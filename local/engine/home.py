@@ -66,7 +66,7 @@ def home(binaries: Path, venv: Path) -> Home:
         environment["PULUMI_BACKEND_URL"] = file_backend(state / "pulumi")
     if not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & environment.keys():
         environment["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase(state / "passphrase"))
-    if users := _users_own():
+    if users := users_own():
         return Home(users, environment)
     pulumi = binaries / "pulumi"
     if not pulumi.exists():
@@ -76,6 +76,15 @@ def home(binaries: Path, venv: Path) -> Home:
     environment["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
     environment["PULUMI_IGNORE_AMBIENT_PLUGINS"] = "true"
     return Home(pulumi, environment)
+
+
+def users_own() -> Path | None:
+    """Return the `pulumi` on PATH, if it brings its own language host."""
+    found = shutil.which("pulumi")
+    if not found:
+        return None
+    beside = Path(found).resolve().with_name("pulumi-language-python")
+    return Path(found) if beside.exists() or shutil.which("pulumi-language-python") else None
 
 
 def end_orphans(engine: Home) -> int:
@@ -95,14 +104,6 @@ def end_orphans(engine: Home) -> int:
 
 def _command(process: str) -> str:
     return Path("/proc", process, "comm").read_text().strip()
-
-
-def _users_own() -> Path | None:
-    found = shutil.which("pulumi")
-    if not found:
-        return None
-    beside = Path(found).resolve().with_name("pulumi-language-python")
-    return Path(found) if beside.exists() or shutil.which("pulumi-language-python") else None
 
 
 def _pulumi_home(place: Path, plugins: Path, venv: Path) -> Path:

@@ -17,7 +17,7 @@ from local.images.containerd import load
 from local.images.image import Image
 from local.images.recipe import NAMES
 
-__all__ = ["NAMES", "Image", "build", "debian_packages", "load", "references"]
+__all__ = ["NAMES", "Image", "build", "debian_packages", "load", "of_tools", "references"]
 
 debian_packages: tuple[str, ...] = ("buildah", "debian-archive-keyring", "debootstrap")
 _AT_ONCE = 2
@@ -25,10 +25,7 @@ _KEPT = 3
 
 
 def build(binaries: Path, say: Callable[[str], None] = print, names: Sequence[str] = NAMES) -> list[Image]:
-    """Return the images of those names, building what is not in the cache; `binaries` holds coredns and metrics-server.
-
-    Images without such a binary can be built before the tools are: name them.
-    """
+    """Return the images of those names, building what is not in the cache; `binaries` holds what `of_tools` copy."""
     images = [_planned(name, named, binaries) for name, named in recipe.references().items() if name in names]
     missing = [image for image in images if not cache.has("images", image.name, image.key)]
     if missing:
@@ -55,6 +52,11 @@ def references() -> dict[str, str]:
     """Return what each of our own images is called when it is built from what is here: name in the program -> tag."""
     ours = [(name, named) for name, named in recipe.references().items() if named.startswith("platform/")]
     return {named: _planned(name, named, Path()).reference for name, named in ours}
+
+
+def of_tools(name: str) -> bool:
+    """Tell whether an image carries one of our Go tools; the others can be built before the tools are."""
+    return any(source.startswith(recipe.BINARIES) for source in recipe.read(name).sources)
 
 
 def _planned(name: str, named: str, binaries: Path) -> Image:

@@ -69,7 +69,7 @@ def _finish_kubernetes(directory: Path) -> None:
 _MAJOR, _MINOR, _ = KUBERNETES.split(".")
 _KUBERNETES_VERSION = "k8s.io/component-base/version"
 
-_KUBERNETES = Module(
+KUBERNETES_TOOLS = Module(
     "kubernetes",
     packages=("tool", "./csi-hostpath", "./metrics-server"),
     variables=(
@@ -79,6 +79,8 @@ _KUBERNETES = Module(
     ),
     finish=_finish_kubernetes,
 )
+"""What the node runs, and kubectl."""
+
 ENGINE = (
     Module(
         "engine",
@@ -98,7 +100,7 @@ ENGINE = (
 )
 """What is needed to work on a cluster that is already there."""
 
-MODULES = (_KUBERNETES, *ENGINE)
+MODULES = (KUBERNETES_TOOLS, *ENGINE)
 """As few as their pins allow: the kubernetes plugin compiles only against an older engine than the one that calls it."""
 
 
@@ -108,15 +110,16 @@ def build(say: Say, modules: Sequence[Module] = MODULES) -> Path:
     It holds the executables, `plugins/` with each provider plugin and its data files, and `crds/`. Raises Problem
     if Go is missing or a build fails, with the end of its log.
     """
-    if not shutil.which("go"):
+    if modules and not shutil.which("go"):
         raise Problem("go: not on PATH; install Go 1.25 or later")
-    if all(cache.has("tools", module.name, _key(module)) for module in modules):
-        return _together(modules)
-    for number, module in enumerate(modules, start=1):
-        if not cache.has("tools", module.name, _key(module)):
-            say(f"module {number} of {len(modules)}: {module.name}")
-        _build(module)
-    return _together(modules)
+    version = output(["go", "env", "GOVERSION"]) if modules else ""
+    keys = [_key(module, version) for module in modules]
+    entries: list[Path] = []
+    for module, key in zip(modules, keys, strict=True):
+        if not cache.has("tools", module.name, key):
+            say(f"module {len(entries) + 1} of {len(modules)}: {module.name}")
+        entries.append(_build(module, key))
+    return _together(entries)
 
 
 def module_directory(module: str, path: str) -> Path:
@@ -127,12 +130,11 @@ def module_directory(module: str, path: str) -> Path:
     return Path(found["Dir"])
 
 
-def _key(module: Module) -> str:
-    words = [*module.packages, *module.variables]
-    return cache.key(output(["go", "env", "GOVERSION"]), *words, SOURCES / module.name)
+def _key(module: Module, version: str) -> str:
+    return cache.key(version, *module.packages, *module.variables, SOURCES / module.name)
 
 
-def _build(module: Module) -> Path:
+def _build(module: Module, key: str) -> Path:
     def fill(directory: Path) -> None:
         flags = " ".join(["-s", "-w", *(f"-X {variable}" for variable in module.variables)])
         run(
@@ -153,12 +155,11 @@ def _build(module: Module) -> Path:
         if module.finish:
             module.finish(directory)
 
-    return cache.entry("tools", module.name, _key(module), fill)
+    return cache.entry("tools", module.name, key, fill)
 
 
-def _together(modules: Sequence[Module]) -> Path:
-    """Return a directory that links to the content of every module's entry."""
-    entries = [_build(module) for module in modules]
+def _together(entries: Sequence[Path]) -> Path:
+    """Return a directory that links to the content of every entry."""
 
     def link(directory: Path) -> None:
         for entry in entries:

@@ -1,9 +1,12 @@
 """The stack as a whole: hardened for real, unchanged by a second `up`, honest about drift, free of secrets, removable."""
 
 import base64
+import os
 import re
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from local.engine.home import state_directory
 from local.node.layout import LOGS
@@ -37,6 +40,19 @@ def test_every_pod_really_runs_confined(platform: Platform) -> None:
             assert not (process / "root" / "var/run/secrets/kubernetes.io").exists(), name
             seen += 1
     assert seen >= 9
+
+
+def test_the_node_is_asked_by_its_own_kubectl(
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bare machine has none on PATH; here is one that fails."""
+    del platform
+    other = tmp_path / "kubectl"
+    other.write_text("#!/bin/sh\nexit 1\n")
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert "postgres-0" in local("status", "--stack", STACK).stdout
+    assert local("url", "--stack", STACK).stdout.startswith("http://")
 
 
 def test_autoscalers_see_what_they_scale_by(platform: Platform) -> None:

@@ -111,8 +111,9 @@ def test_a_damaged_tool_is_built_again(modules: list[toolchain.Module], calls: C
 @pytest.mark.parametrize("changed", ["source", "flags", "packages"])
 def test_a_key_changes_with_all_that_makes_the_tools(modules: list[toolchain.Module], changed: str) -> None:
     module = modules[0]
-    before = toolchain._key(module)
-    assert toolchain._key(module) == before
+    before = toolchain._key(module, "go1")
+    assert toolchain._key(module, "go1") == before
+    assert toolchain._key(module, "go2") != before
     match changed:
         case "source":
             with (toolchain.SOURCES / "first" / "main.go").open("a") as file:
@@ -121,7 +122,7 @@ def test_a_key_changes_with_all_that_makes_the_tools(modules: list[toolchain.Mod
             module = toolchain.Module("first", packages=module.packages, variables=("main.said=other",))
         case _:
             module = toolchain.Module("first", packages=("./other",), variables=module.variables)
-    assert toolchain._key(module) != before
+    assert toolchain._key(module, "go1") != before
 
 
 def test_a_module_that_does_not_compile_is_a_problem_with_what_the_compiler_says(
