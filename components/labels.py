@@ -5,6 +5,10 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes import meta
 
+ANNOTATIONS = {"pulumi.com/patchFieldManager": "platform"}
+"""What every object carries: one field manager for all runs. The default is another for each creation, and after an `up` that
+was killed the next one would be in conflict with it over what the API server filled in, a StatefulSet's claims among it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
@@ -36,8 +40,10 @@ class Identity:
 
     def metadata(self, name: str | None = None) -> meta.v1.ObjectMetaArgs:
         """Metadata of an object others address by name: this workload's own, or `name`."""
-        return meta.v1.ObjectMetaArgs(name=name or self.name, namespace=self.placement, labels=self.labels)
+        return meta.v1.ObjectMetaArgs(
+            name=name or self.name, namespace=self.placement, labels=self.labels, annotations=ANNOTATIONS
+        )
 
     def unnamed_metadata(self) -> meta.v1.ObjectMetaArgs:
         """Metadata of an object only our own pods consume: Pulumi names it, so new content rolls the pods."""
-        return meta.v1.ObjectMetaArgs(namespace=self.placement, labels=self.labels)
+        return meta.v1.ObjectMetaArgs(namespace=self.placement, labels=self.labels, annotations=ANNOTATIONS)

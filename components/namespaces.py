@@ -3,7 +3,7 @@
 import pulumi
 from pulumi_kubernetes import core, meta, networking
 
-from components.labels import Identity
+from components.labels import ANNOTATIONS, Identity
 from components.settings import QuotaSettings
 
 
@@ -26,6 +26,7 @@ class Namespace(pulumi.ComponentResource):
             name,
             metadata=meta.v1.ObjectMetaArgs(
                 name=name,
+                annotations=ANNOTATIONS,
                 labels=labels | {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in modes},
             ),
             opts=child,
@@ -33,7 +34,7 @@ class Namespace(pulumi.ComponentResource):
         self._placement = namespace.metadata.name.apply(str)
 
         def metadata(name: str) -> meta.v1.ObjectMetaArgs:
-            return meta.v1.ObjectMetaArgs(name=name, namespace=self._placement, labels=labels)
+            return meta.v1.ObjectMetaArgs(name=name, namespace=self._placement, labels=labels, annotations=ANNOTATIONS)
 
         core.v1.ResourceQuota(
             f"{name}-quota",

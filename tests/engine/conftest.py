@@ -104,6 +104,37 @@ if config.get_bool("slow"):
         ),
         opts=there,
     )
+if config.get_bool("claims"):
+    apps.v1.StatefulSet(
+        "claims",
+        metadata=meta.v1.ObjectMetaArgs(
+            name=f"claims-{pulumi.get_project()}",
+            namespace=namespace,
+            annotations={
+                # As every object of the platform has it.
+                "pulumi.com/patchFieldManager": "platform",
+                "pulumi.com/skipAwait": config.get("skip_await") or "false",
+            },
+        ),
+        spec=apps.v1.StatefulSetSpecArgs(
+            service_name="claims",
+            selector=meta.v1.LabelSelectorArgs(match_labels=labels),
+            template=core.v1.PodTemplateSpecArgs(
+                metadata=meta.v1.ObjectMetaArgs(labels=labels),
+                spec=core.v1.PodSpecArgs(containers=[core.v1.ContainerArgs(name="slow", image="none:1")]),
+            ),
+            volume_claim_templates=[
+                core.v1.PersistentVolumeClaimArgs(
+                    metadata=meta.v1.ObjectMetaArgs(name="data"),
+                    spec=core.v1.PersistentVolumeClaimSpecArgs(
+                        access_modes=["ReadWriteOnce"],
+                        resources=core.v1.VolumeResourceRequirementsArgs(requests={"storage": "1Gi"}),
+                    ),
+                )
+            ],
+        ),
+        opts=there,
+    )
 pulumi.export("secret", secret.metadata.name)
 pulumi.export("password", given)
 pulumi.export("made", password.result)

@@ -189,7 +189,10 @@ class _Up:
             )
 
     def await_deployment(self, kubectl: Callable[..., str]) -> str:
-        return str(_await(lambda: kubectl("get", "deployments", "--output=name").strip(), "the Deployment is there"))
+        return self.await_any("deployments", kubectl)
+
+    def await_any(self, kind: str, kubectl: Callable[..., str]) -> str:
+        return str(_await(lambda: kubectl("get", kind, "--output=name").strip(), f"{kind} are there"))
 
     def engines(self) -> list[int]:
         """Return the process ids of the engine that this process runs."""
@@ -222,6 +225,23 @@ def test_a_killed_up_is_put_right_by_the_next(
     configure(engine.root)
     engine.up()
     assert kubectl("get", "deployments", "--output=name") == ""
+
+
+def test_a_half_made_stateful_set_is_taken_over(engine: Engine, kubectl: Callable[..., str], tmp_path: Path) -> None:
+    """The API server fills its claims in, so another field manager would be in conflict; the platform's objects have one for all runs."""
+    configure(engine.root, claims="true")
+    killed = _Up(engine, tmp_path / "up.log")
+    made = killed.await_any("statefulsets", kubectl)
+    [pulumi] = killed.engines()
+    os.kill(pulumi, signal.SIGKILL)
+    killed.process.wait(_SECONDS)
+    configure(engine.root, claims="true", skip_await="true")
+    engine.up()
+    assert kubectl("get", "statefulsets", "--output=name").strip() == made
+    assert engine.changes() == []
+    configure(engine.root)
+    engine.up()
+    assert kubectl("get", "statefulsets", "--output=name") == ""
 
 
 def test_an_interrupted_up_tidies_up_and_leaves_no_process(

@@ -111,6 +111,14 @@ def test_every_server_has_probes_and_time_to_leave(stack: str) -> None:
 
 
 @pytest.mark.parametrize("stack", STACKS)
+def test_every_object_has_the_same_field_manager_in_all_runs(stack: str) -> None:
+    """Or an `up` after one that was killed is in conflict with it over what the API server has filled in."""
+    for manifest in committed(stack).manifests:
+        annotations = manifest["metadata"].get("annotations", {})
+        assert annotations.get("pulumi.com/patchFieldManager") == "platform", manifest["metadata"]
+
+
+@pytest.mark.parametrize("stack", STACKS)
 def test_every_namespace_denies_by_default_and_allows_dns(stack: str) -> None:
     for name, namespace in committed(stack).of("Namespace").items():
         assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
