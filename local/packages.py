@@ -62,9 +62,11 @@ def virtual_environment() -> Path:
         if complete.exists() and (place / "bin" / "python").exists():
             return place
         with cache.making(place):
-            log = cache.ROOT / "logs" / "python.log"
-            install = [place / "bin" / "python", "-m", "pip", "install", "--require-hashes", "--no-deps"]
+            log, quiet = cache.ROOT / "logs" / "python.log", {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+            pip = [place / "bin" / "python", "-m", "pip"]
             run([python, "-m", "venv", place], log=log)
-            run([*install, "--requirement", _LOCK], log=log, env={"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
+            run([*pip, "install", "--require-hashes", "--no-deps", "--requirement", _LOCK], log=log, env=quiet)
+            # A lock written on another Python can lack what this one needs, as async-timeout before 3.11.3.
+            run([*pip, "check"], log=log, env=quiet)
             complete.touch()
     return place

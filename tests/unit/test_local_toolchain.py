@@ -1,11 +1,13 @@
 """The Go tools are built once for each state of their sources; packages and the Python environment are asked for once."""
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -206,6 +208,21 @@ def test_the_python_environment_is_built_once_and_is_the_same_seen_from_inside(
     )
     assert shown.stdout == f"{place}\n"
     assert (place / "kept").exists()
+
+
+def test_a_lock_that_lacks_what_this_python_needs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = tmp_path / "needy-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as packed:
+        about = "Metadata-Version: 2.1\nName: needy\nVersion: 1\nRequires-Dist: absent\n"
+        packed.writestr("needy-1.dist-info/METADATA", about)
+        packed.writestr("needy-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        packed.writestr("needy-1.dist-info/RECORD", "")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(f"needy @ {wheel.as_uri()} --hash=sha256:{digest}\n")
+    monkeypatch.setattr(packages, "_LOCK", lock)
+    with pytest.raises(Problem, match="needy 1 requires absent, which is not installed"):
+        packages.virtual_environment()
 
 
 def test_a_python_environment_whose_python_is_gone_is_built_again(
