@@ -196,8 +196,14 @@ class _Up:
 
     def engines(self) -> list[int]:
         """Return the process ids of the engine that this process runs."""
-        found = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=False)
-        return [int(word) for word in found.stdout.split()]
+        return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _parent(entry) == self.process.pid]
+
+
+def _parent(process: Path) -> int | None:
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None  # ended meanwhile
 
 
 @pytest.mark.parametrize("name", ["", "slow"], ids=["made-up name", "given name"])
