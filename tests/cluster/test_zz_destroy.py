@@ -1,5 +1,6 @@
 """Last of all, for it takes the platform away: `destroy` leaves nothing behind, on the node and on a cluster of the user's."""
 
+import os
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -33,6 +34,10 @@ def test_a_context_is_served_like_the_node_and_the_machine_is_left_alone(
     for name, ours in images.references().items():
         tag = ["images", "tag", "--force", normalised(ours), normalised(name)]
         subprocess.run(["ctr", "--address", str(CONTAINERD_SOCKET), "--namespace", "k8s.io", *tag], check=True)
+    # Who has a cluster has a kubectl; a bare machine has none.
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "kubectl").symlink_to(platform.node.binaries / "kubectl")
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:{tmp_path / 'bin'}")
     monkeypatch.setenv("KUBECONFIG", str(theirs))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     local("up", "--context", "theirs")
