@@ -59,4 +59,4 @@ soak: ## repetitions: make up killed at one moment after another
 	@$(PYTHON) pytest tests/soak
 
 lock: ## resolve the Python requirements anew
-	@$(PYTHON) sh -c 'for d in workload .; do pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-annotate --no-header --no-emit-options --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file $$d/requirements.lock $$d/requirements.in; done'
+	@$(PYTHON) sh -c 'for d in workload images/postgres .; do pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-annotate --no-header --no-emit-options --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file $$d/requirements.lock $$d/requirements.in; done'

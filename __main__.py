@@ -13,7 +13,7 @@ there = pulumi.ResourceOptions(provider=cluster)
 data = Namespace("data", settings.quota, opts=there)
 app = Namespace("app", settings.quota, opts=there)
 
-postgres = Postgres("postgres", settings.postgres, namespace=data, opts=there)
+postgres = Postgres("postgres", settings.postgres, namespace=data, api_server=settings.api_server, opts=there)
 redis = Redis("redis", settings.redis, namespace=data, opts=there)
 memcached = Memcached("memcached", settings.memcached, namespace=data, opts=there)
 
@@ -22,7 +22,7 @@ api = Api(
     "api",
     settings.api,
     namespace=app,
-    talks_to=[postgres.primary, redis.endpoint, memcached.endpoint],
+    talks_to=[postgres.primary, *postgres.replicas, redis.producer, memcached.endpoint],
     sites=settings.scrape_sites,
     after=[migration],
     opts=there,
@@ -31,7 +31,7 @@ workers = Workers(
     "worker",
     settings.workers,
     namespace=app,
-    talks_to=[postgres.primary, redis.endpoint],
+    talks_to=[postgres.primary, redis.consumer],
     cache=memcached.endpoint,
     sites=settings.scrape_sites,
     after=[migration],
@@ -41,14 +41,14 @@ scheduler = Scheduler(
     "scheduler",
     settings.scheduler,
     namespace=app,
-    talks_to=[postgres.primary, redis.endpoint],
+    talks_to=[postgres.primary, redis.keeper],
     after=[migration],
     opts=there,
 )
 frontend = Frontend("frontend", settings.frontend, namespace=app, talks_to=[api.endpoint], opts=there)
 
-endpoints = [postgres.primary, redis.endpoint, memcached.endpoint, api.endpoint, frontend.endpoint]
-connected = [migration, api, workers, scheduler, frontend]
+endpoints = [postgres.primary, redis.producer, memcached.endpoint, api.endpoint, frontend.endpoint]
+connected = [postgres, redis, migration, api, workers, scheduler, frontend]
 pulumi.export("url", settings.url)
 pulumi.export("endpoints", {endpoint.of.name: f"{endpoint.host}:{endpoint.port}" for endpoint in endpoints})
 pulumi.export("connections", [row for tier in connected for row in tier.connections])

@@ -39,6 +39,6 @@ class Api(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         url = f"http://{server.endpoint.host}:{server.endpoint.port}"
-        self.endpoint = Endpoint(of=server.endpoint.of, port=server.endpoint.port, env={"API_URL": url})
+        self.endpoint = Endpoint(of=server.endpoint.of, ports=server.endpoint.ports, env={"API_URL": url})
         self.connections = server.connections
         self.register_outputs({"url": url})

@@ -26,13 +26,13 @@ PRIVATE_RANGES = (
 class Endpoint:
     """A place a workload can be reached, and what a client must know to reach it.
 
-    `env` is plain and `secrets` are not; their keys are `{SERVER}_{PROPERTY}`. `service` is the Service's name, where
-    it differs from the workload's. `ours` is false for a server this program does not deploy: then only the client's
+    `ports` has the one it is there for first. `env` is plain and `secrets` are not; their keys are `{SERVER}_{PROPERTY}`.
+    `service` is the Service's name, where it differs from the workload's. `ours` is false for a server this program does not deploy: then only the client's
     side is opened.
     """
 
     of: Identity
-    port: int
+    ports: Sequence[int]
     service: str | None = None
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
@@ -42,6 +42,11 @@ class Endpoint:
     def name(self) -> str:
         """The name clients know it by: two endpoints of one workload differ in it."""
         return self.service or self.of.name
+
+    @property
+    def port(self) -> int:
+        """The one it is there for."""
+        return self.ports[0]
 
     @property
     def host(self) -> str:
@@ -54,12 +59,12 @@ class Range:
     """A named set of addresses outside the cluster, reachable on some TCP ports."""
 
     name: str
-    cidr: str
+    cidrs: Sequence[str]
     ports: Sequence[int]
     excluded: Sequence[str] = ()
 
 
-INTERNET = Range(name="internet", cidr="0.0.0.0/0", ports=(80, 443), excluded=PRIVATE_RANGES)
+INTERNET = Range(name="internet", cidrs=("0.0.0.0/0",), ports=(80, 443), excluded=PRIVATE_RANGES)
 """The public web, and no private address."""
 
 Peer = Endpoint | Range
@@ -93,7 +98,8 @@ def connect(client: Identity, peers: Sequence[Peer], opts: pulumi.ResourceOption
             rows += [_row(client, peer.name, port) for port in peer.ports]
             continue
         allow(client, peer, opts)
-        rows.append(_row(client, f"{peer.of.namespace}/{peer.of.name}", peer.port))
+        found = [_row(client, f"{peer.of.namespace}/{peer.of.name}", port) for port in peer.ports]
+        rows += [row for row in found if row not in rows]
     env = [core.v1.EnvVarArgs(name=key, value=value) for key, value in sorted(plain.items())]
     if secret:
         # A pod cannot read a Secret of another namespace, so the client's namespace gets one of its own.
@@ -102,9 +108,9 @@ def connect(client: Identity, peers: Sequence[Peer], opts: pulumi.ResourceOption
 
 
 def allow(client: Identity, endpoint: Endpoint, opts: pulumi.ResourceOptions) -> None:
-    """Open exactly one port from client to endpoint, on both sides of the default deny."""
+    """Open the endpoint's ports, and no other, from client to server, on both sides of the default deny."""
     server = endpoint.of
-    ports = [networking.v1.NetworkPolicyPortArgs(port=endpoint.port, protocol="TCP")]
+    ports = [networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP") for port in endpoint.ports]
     egress = networking.v1.NetworkPolicyEgressRuleArgs(to=[_pods(server)], ports=ports)
     _egress(client, endpoint.name, egress, opts)
     if endpoint.ours:
@@ -113,7 +119,7 @@ def allow(client: Identity, endpoint: Endpoint, opts: pulumi.ResourceOptions) ->
 
 
 def allow_from_outside(endpoint: Endpoint, opts: pulumi.ResourceOptions) -> Mapping[str, str | int]:
-    """Open one port of a server to whatever reaches the cluster from outside, and return the row that says so."""
+    """Open the port of a server to whatever reaches the cluster from outside, and return the row that says so."""
     ports = [networking.v1.NetworkPolicyPortArgs(port=endpoint.port, protocol="TCP")]
     anywhere = networking.v1.NetworkPolicyPeerArgs(ip_block=networking.v1.IPBlockArgs(cidr="0.0.0.0/0"))
     _ingress(endpoint, "outside", networking.v1.NetworkPolicyIngressRuleArgs(from_=[anywhere], ports=ports), opts)
@@ -149,9 +155,9 @@ def _pods(who: Identity) -> networking.v1.NetworkPolicyPeerArgs:
 
 
 def _range_rule(peer: Range) -> networking.v1.NetworkPolicyEgressRuleArgs:
-    block = networking.v1.IPBlockArgs(cidr=peer.cidr, except_=list(peer.excluded))
+    blocks = [networking.v1.IPBlockArgs(cidr=cidr, except_=list(peer.excluded) or None) for cidr in peer.cidrs]
     return networking.v1.NetworkPolicyEgressRuleArgs(
-        to=[networking.v1.NetworkPolicyPeerArgs(ip_block=block)],
+        to=[networking.v1.NetworkPolicyPeerArgs(ip_block=block) for block in blocks],
         ports=[networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP") for port in peer.ports],
     )
 

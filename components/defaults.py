@@ -1,7 +1,7 @@
 """What every pod gets unless a workload says why not: security, health, spread, resources, shutdown."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pulumi_kubernetes import core
 
@@ -66,6 +66,13 @@ def http_health(port: int) -> Health:
     alive = core.v1.ProbeArgs(http_get=core.v1.HTTPGetActionArgs(path="/healthz", port=port))
     ready = core.v1.ProbeArgs(http_get=core.v1.HTTPGetActionArgs(path="/readyz", port=port))
     return _health(alive, ready)
+
+
+def rest_health(port: int) -> Health:
+    """Return probes of Patroni's `/liveness` and `/readiness`; a server that copies a large database is not late to start."""
+    alive = core.v1.ProbeArgs(http_get=core.v1.HTTPGetActionArgs(path="/liveness", port=port))
+    ready = core.v1.ProbeArgs(http_get=core.v1.HTTPGetActionArgs(path="/readiness", port=port))
+    return replace(_health(alive, ready), startup=_health(alive, alive).startup)
 
 
 def tcp_health(port: int) -> Health:

@@ -29,8 +29,7 @@ class Memcached(pulumi.ComponentResource):
             namespace.identity(name, "cache"),
             PodArgs(
                 image=args.image,
-                port=_PORT,
-                port_name="memcached",
+                ports={"memcached": _PORT},
                 cpu=args.cpu,
                 memory=args.memory,
                 user=_USER,
@@ -42,7 +41,7 @@ class Memcached(pulumi.ComponentResource):
         )
         self.endpoint = Endpoint(
             of=server.endpoint.of,
-            port=_PORT,
+            ports=[_PORT],
             env={"MEMCACHED_HOST": server.endpoint.host, "MEMCACHED_PORT": str(_PORT)},
         )
         self.register_outputs({"host": server.endpoint.host, "port": _PORT})

@@ -44,8 +44,6 @@ class Migration(pulumi.ComponentResource):
                     identity,
                     PodArgs(
                         image=args.image,
-                        port=0,
-                        port_name="none",
                         cpu=args.cpu,
                         memory=args.memory,
                         health=None,

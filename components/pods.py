@@ -18,13 +18,13 @@ HTTP_PORT = 8080
 class PodArgs:
     """What differs between the pods of two workloads.
 
-    `files` maps a mount path to the read-only volume behind it. `shutdown_seconds` is what the process may take after
-    the preStop pause.
+    `ports` are by name, the one it is there for first; a Job has none. `files` maps a mount path to the read-only volume
+    behind it. `shutdown_seconds` is what the process may take after the preStop pause. `token` is for what calls the
+    Kubernetes API itself.
     """
 
     image: str
-    port: int
-    port_name: str
+    ports: Mapping[str, int] = field(default_factory=dict[str, int])
     cpu: str
     memory: str
     health: defaults.Health | None
@@ -33,6 +33,12 @@ class PodArgs:
     env: Sequence[core.v1.EnvVarArgs] = ()
     files: Mapping[str, core.v1.VolumeArgs] = field(default_factory=dict[str, core.v1.VolumeArgs])
     shutdown_seconds: int = 25
+    token: bool = False
+
+    @property
+    def port(self) -> int:
+        """The one it is there for."""
+        return next(iter(self.ports.values()))
 
 
 def http_pod(
@@ -41,8 +47,7 @@ def http_pod(
     """Return the pod of a workload that serves HTTP, `/healthz` and `/readyz`."""
     return PodArgs(
         image=settings.image,
-        port=HTTP_PORT,
-        port_name="http",
+        ports={"http": HTTP_PORT},
         cpu=settings.cpu,
         memory=settings.memory,
         args=args,
@@ -65,8 +70,7 @@ def pod_template(
 ) -> core.v1.PodTemplateSpecArgs:
     """Return the template of a pod that meets Pod Security *restricted* and writes only to /tmp and `data`.
 
-    `data` names the claim mounted at /data. `restart_policy` is for Jobs, whose pods serve nothing and so neither
-    pause nor declare a port.
+    `data` names the claim mounted at /data. `restart_policy` is for Jobs, whose pods serve nothing and so do not pause.
     """
     serves = restart_policy is None
     temporary = core.v1.VolumeArgs(name="tmp", empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit="64Mi"))
@@ -85,7 +89,7 @@ def pod_template(
         image_pull_policy="IfNotPresent",
         args=list(args.args) or None,
         env=list(args.env),
-        ports=[core.v1.ContainerPortArgs(name=args.port_name, container_port=args.port)] if serves else None,
+        ports=[core.v1.ContainerPortArgs(name=name, container_port=port) for name, port in args.ports.items()] or None,
         resources=defaults.resources(args.cpu, args.memory),
         security_context=defaults.CONTAINER_SECURITY,
         volume_mounts=mounts,
@@ -98,7 +102,7 @@ def pod_template(
         metadata=meta.v1.ObjectMetaArgs(labels=identity.labels),
         spec=core.v1.PodSpecArgs(
             service_account_name=account,
-            automount_service_account_token=False,
+            automount_service_account_token=args.token,
             # A Service called redis would put REDIS_PORT=tcp://… into every pod and be misread.
             enable_service_links=False,
             security_context=defaults.pod_security(args.user),
@@ -112,7 +116,7 @@ def pod_template(
 
 
 def service_account(identity: Identity, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
-    """Create the workload's own account, which is given no token, and return its name."""
+    """Create the workload's own account, whose token no pod gets unless it asks for it, and return its name."""
     account = core.v1.ServiceAccount(
         identity.name, metadata=identity.metadata(), automount_service_account_token=False, opts=opts
     )

@@ -1,14 +1,20 @@
 """The system of record."""
 
-import pulumi
+from collections.abc import Mapping, Sequence
 
-from components.connections import Endpoint, secret_env
-from components.defaults import exec_health
+import pulumi
+from pulumi_kubernetes import core
+
+from components import patroni
+from components.connections import Endpoint, Range, connect, secret_env
+from components.defaults import rest_health
+from components.labels import Identity
+from components.logins import ROLES, Logins
 from components.namespaces import Namespace
 from components.passwords import password
 from components.pods import PodArgs
-from components.settings import PostgresSettings
-from components.stateful import Stateful
+from components.settings import ApiServerSettings, PostgresSettings
+from components.stateful import Stateful, service
 
 _PORT = 5432
 _USER = 999  # the uid of the upstream image, and so of existing volumes
@@ -16,61 +22,115 @@ _DATABASE = "platform"
 
 
 class Postgres(pulumi.ComponentResource):
-    """PostgreSQL, durable: what it acknowledged is on disk.
+    """PostgreSQL that loses nothing it acknowledged, and is served by another server within seconds when one is lost.
 
-    `primary` is for the application, which may read and write rows; `owner` is for the migration, which owns the
-    schema. Neither is a superuser.
+    `primary` is for the application, which may read and write rows; `replicas`, empty with one instance, is for what may be
+    read a moment late; `owner` is for the migration, which owns the schema. None of them is a superuser.
     """
 
     primary: Endpoint
+    replicas: Sequence[Endpoint]
     owner: Endpoint
+    connections: Sequence[Mapping[str, str | int]]
 
     def __init__(
-        self, name: str, args: PostgresSettings, *, namespace: Namespace, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        args: PostgresSettings,
+        *,
+        namespace: Namespace,
+        api_server: ApiServerSettings,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("platform:index:Postgres", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         identity = namespace.identity(name, "database")
-        passwords = {role: password(f"{name}-{role}", child) for role in ("superuser", "migration", "application")}
-        env = secret_env(
+        members = Endpoint(of=identity, ports=[_PORT, patroni.PORT], service=f"{name}-instances")
+        kubernetes = Range(
+            name="api-server",
+            cidrs=[f"{address}/32" for address in api_server.addresses],
+            ports=[api_server.port],
+        )
+        connected = connect(identity, [members, kubernetes], child)
+        passwords = {
+            role: password(f"{name}-{role}", child) for role in ("superuser", "replication", "rewind", "restapi")
+        }
+        secrets = secret_env(
             identity,
             f"{name}-passwords",
-            {f"POSTGRES_{role.upper()}_PASSWORD": value for role, value in passwords.items()}
-            | {"POSTGRES_DATABASE": _DATABASE},
+            {f"PATRONI_{role.upper()}_PASSWORD": value for role, value in passwords.items()},
             child,
+        )
+        pod = PodArgs(
+            image=args.image,
+            ports={"postgres": _PORT, "patroni": patroni.PORT},
+            cpu=args.cpu,
+            memory=args.memory,
+            user=_USER,
+            env=[core.v1.EnvVarArgs(name="PATRONI_SCOPE", value=name), *_whereabouts(), *secrets],
+            health=rest_health(patroni.PORT),
+            shutdown_seconds=55,  # a fast shutdown still writes a checkpoint
+            token=True,
         )
         server = Stateful(
             identity,
-            PodArgs(
-                image=args.image,
-                port=_PORT,
-                port_name="postgres",
-                cpu=args.cpu,
-                memory=args.memory,
-                user=_USER,
-                env=env,
-                health=exec_health(_PORT, ["pg_isready", "--host=127.0.0.1", f"--dbname={_DATABASE}", "--timeout=2"]),
-                shutdown_seconds=55,  # a fast shutdown still writes a checkpoint
-            ),
+            pod,
             args.volume,
-            service=f"{name}-primary",
+            instances=args.instances,
+            before=patroni.agreement(identity, args, child),
             opts=child,
         )
+        host = service(f"{name}-primary", identity, {"postgres": _PORT}, child, labels=patroni.PRIMARY)
 
-        def endpoint(role: str) -> Endpoint:
+        def endpoint(login: str, secret: pulumi.Output[str]) -> Endpoint:
             return Endpoint(
                 of=identity,
-                port=_PORT,
-                service=server.endpoint.service,
+                ports=[_PORT],
+                service=f"{name}-primary",
                 env={
-                    "POSTGRES_HOST": server.endpoint.host,
+                    "POSTGRES_HOST": host,
                     "POSTGRES_PORT": str(_PORT),
                     "POSTGRES_DATABASE": _DATABASE,
-                    "POSTGRES_USERNAME": role,
+                    "POSTGRES_USERNAME": login,
                 },
-                secrets={"POSTGRES_PASSWORD": passwords[role]},
+                secrets={"POSTGRES_PASSWORD": secret},
             )
 
-        self.primary = endpoint("application")
-        self.owner = endpoint("migration")
-        self.register_outputs({"host": server.endpoint.host, "port": _PORT})
+        given = {role: password(f"{name}-{role}", child) for role in ROLES}
+        logins = Logins(
+            namespace.identity(f"{name}-logins", "database"),
+            pod,
+            given,
+            talks_to=[endpoint("postgres", passwords["superuser"])],
+            after=[server],
+            opts=child,
+        )
+        self.primary = endpoint("application", given["application"])
+        self.owner = endpoint("migration", given["migration"])
+        self.replicas = [_replicas(name, identity, child)] if args.instances > 1 else []
+        self.connections = [*connected.rows, *logins.connections]
+        self.register_outputs({"host": host, "port": _PORT})
+
+
+def _replicas(name: str, identity: Identity, opts: pulumi.ResourceOptions) -> Endpoint:
+    ports = {"postgres": _PORT}
+    host = service(f"{name}-replicas", identity, ports, opts, labels=patroni.REPLICA)
+    env = {"POSTGRES_REPLICA_HOST": host, "POSTGRES_REPLICA_PORT": str(_PORT)}
+    return Endpoint(of=identity, ports=[_PORT], service=f"{name}-replicas", env=env)
+
+
+def _whereabouts() -> list[core.v1.EnvVarArgs]:
+    """Return what Patroni must know of its own pod; the server tells the others its address, which DNS would tell later."""
+
+    def field(path: str) -> core.v1.EnvVarSourceArgs:
+        return core.v1.EnvVarSourceArgs(field_ref=core.v1.ObjectFieldSelectorArgs(field_path=path))
+
+    return [
+        core.v1.EnvVarArgs(name="PATRONI_NAME", value_from=field("metadata.name")),
+        core.v1.EnvVarArgs(name="PATRONI_KUBERNETES_NAMESPACE", value_from=field("metadata.namespace")),
+        core.v1.EnvVarArgs(name="PATRONI_KUBERNETES_POD_IP", value_from=field("status.podIP")),
+        core.v1.EnvVarArgs(name="PATRONI_POSTGRESQL_CONNECT_ADDRESS", value=f"$(PATRONI_KUBERNETES_POD_IP):{_PORT}"),
+        core.v1.EnvVarArgs(
+            name="PATRONI_RESTAPI_CONNECT_ADDRESS", value=f"$(PATRONI_KUBERNETES_POD_IP):{patroni.PORT}"
+        ),
+    ]

@@ -1,22 +1,23 @@
 """The job queue."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 
 import pulumi
 from pulumi_kubernetes import core
 
-from components.connections import Endpoint
+from components.connections import Endpoint, connect
 from components.defaults import exec_health
+from components.labels import Identity
 from components.namespaces import Namespace
 from components.passwords import password
 from components.pods import PodArgs
 from components.quantities import bytes_of
 from components.settings import RedisSettings
-from components.stateful import Stateful
+from components.stateful import Stateful, service
 
 _PORT = 6379
 _USER = 999  # the uid of the upstream image, and so of existing volumes
-_CLIENT = "application"
 
 # Every write is on disk before it is acknowledged, and a full queue says so: an evicted job would be a lost job.
 _CONFIGURATION = """\
@@ -26,24 +27,45 @@ appendfsync always
 maxmemory-policy noeviction
 aclfile /etc/redis/users.acl
 protected-mode no
+masteruser replica
+masterauth {replica}
 """
 
 # `probe` can do nothing but PING, so the readiness probe needs no password in its command line.
-_ACCESS = """\
+_COMMON_USERS = """\
 user default off
 user probe on nopass resetkeys resetchannels -@all +ping
-user {client} on #{digest} ~jobs:* resetchannels -@all {commands}
 """
-_COMMANDS = "+ping +xadd +xreadgroup +xack +xdel +xautoclaim +xgroup +xinfo +xrange +xlen"  # streams, nothing else
+_JOBS = "~jobs:* resetchannels -@all +ping"
+_RIGHTS = {
+    "producer": f"{_JOBS} +xadd",
+    "consumer": f"{_JOBS} +xadd +xreadgroup +xautoclaim +xgroup|create +xack +xdel",
+    "keeper": f"{_JOBS} +xadd +xrange +xlen +xinfo +xgroup|delconsumer",
+    "replica": "resetkeys resetchannels -@all +psync +replconf +ping",
+    "operator": "~* &* +@all",
+}
+"""What each account may do: streams under `jobs:`, and of those what its part of the work needs. `operator` is for runbooks."""
+
+# Which pod leads is a setting; a pod that follows takes everything from the one that leads, and refuses writes.
+_START = """\
+set -- redis-server /etc/redis/redis.conf --maxmemory {maxmemory}
+case "$HOSTNAME" in
+    {leader}) exec "$@" ;;
+    *) exec "$@" --replicaof {leader}.{headless} {port} ;;
+esac
+"""
 
 
 class Redis(pulumi.ComponentResource):
-    """Redis as a queue: append-only, fsync before acknowledgement, nothing evicted.
+    """Redis as a queue: append-only, fsync before acknowledgement, nothing evicted, and a replica to promote.
 
-    The one client account works on streams under `jobs:`, and knows no other command.
+    `producer` is for who adds jobs, `consumer` for who works on them, `keeper` for who looks after those that got stuck.
     """
 
-    endpoint: Endpoint
+    producer: Endpoint
+    consumer: Endpoint
+    keeper: Endpoint
+    connections: Sequence[Mapping[str, str | int]]
 
     def __init__(
         self, name: str, args: RedisSettings, *, namespace: Namespace, opts: pulumi.ResourceOptions | None = None
@@ -51,48 +73,77 @@ class Redis(pulumi.ComponentResource):
         super().__init__("platform:index:Redis", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         identity = namespace.identity(name, "queue")
-        secret = password(name, child)
-        access = secret.apply(lambda value: hashlib.sha256(value.encode()).hexdigest()).apply(
-            lambda digest: _ACCESS.format(client=_CLIENT, digest=digest, commands=_COMMANDS)
+        leader = f"{name}-{args.primary}"
+        members = Endpoint(of=identity, ports=[_PORT], service=f"{name}-instances")
+        self.connections = connect(identity, [members], child).rows
+        passwords = {user: password(f"{name}-{user}", child) for user in _RIGHTS}
+        start = _START.format(
+            leader=leader,
+            headless=members.host,
+            port=_PORT,
+            # The rest of the container's memory is for the copy-on-write pages of an append-only file rewrite.
+            maxmemory=bytes_of(args.memory) * 3 // 4,
         )
-        users = core.v1.Secret(
-            f"{name}-users",
-            metadata=identity.unnamed_metadata(),
-            string_data={"users.acl": access, "redis.conf": _CONFIGURATION},
-            immutable=True,
-            opts=child,
-        )
-        configuration = core.v1.VolumeArgs(
-            name="configuration",
-            secret=core.v1.SecretVolumeSourceArgs(
-                secret_name=users.metadata.name,
-                default_mode=0o440,
-                items=[core.v1.KeyToPathArgs(key=file, path=file) for file in ("redis.conf", "users.acl")],
-            ),
-        )
-        server = Stateful(
+        Stateful(
             identity,
             PodArgs(
                 image=args.image,
-                port=_PORT,
-                port_name="redis",
+                ports={"redis": _PORT},
                 cpu=args.cpu,
                 memory=args.memory,
                 user=_USER,
-                # The rest of the container's memory is for the copy-on-write pages of an append-only file rewrite.
-                args=["/etc/redis/redis.conf", "--maxmemory", str(bytes_of(args.memory) * 3 // 4)],
-                files={"/etc/redis": configuration},
+                args=["sh", "-c", start],
+                files={"/etc/redis": _configuration(identity, passwords, child)},
                 health=exec_health(
                     _PORT, ["sh", "-c", 'test "$(redis-cli --no-auth-warning --user probe --pass probe ping)" = PONG']
                 ),
             ),
             args.volume,
+            instances=2,
             opts=child,
         )
-        self.endpoint = Endpoint(
-            of=identity,
-            port=_PORT,
-            env={"REDIS_HOST": server.endpoint.host, "REDIS_PORT": str(_PORT), "REDIS_USERNAME": _CLIENT},
-            secrets={"REDIS_PASSWORD": secret},
-        )
-        self.register_outputs({"host": server.endpoint.host, "port": _PORT})
+        host = service(name, identity, {"redis": _PORT}, child, labels={"statefulset.kubernetes.io/pod-name": leader})
+
+        def endpoint(user: str) -> Endpoint:
+            return Endpoint(
+                of=identity,
+                ports=[_PORT],
+                env={"REDIS_HOST": host, "REDIS_PORT": str(_PORT), "REDIS_USERNAME": user},
+                secrets={"REDIS_PASSWORD": passwords[user]},
+            )
+
+        self.producer, self.consumer, self.keeper = endpoint("producer"), endpoint("consumer"), endpoint("keeper")
+        self.register_outputs({"host": host, "port": _PORT})
+
+
+def _configuration(
+    identity: Identity, passwords: Mapping[str, pulumi.Output[str]], opts: pulumi.ResourceOptions
+) -> core.v1.VolumeArgs:
+    """Return the volume of the server's files: the accounts by the hashes of their passwords, and what its own pod needs."""
+    users = core.v1.Secret(
+        f"{identity.name}-users",
+        metadata=identity.unnamed_metadata(),
+        string_data={
+            "users.acl": pulumi.Output.all(**passwords).apply(_accounts),
+            "redis.conf": passwords["replica"].apply(lambda replica: _CONFIGURATION.format(replica=replica)),
+            "operator": passwords["operator"],
+        },
+        immutable=True,
+        opts=opts,
+    )
+    return core.v1.VolumeArgs(
+        name="configuration",
+        secret=core.v1.SecretVolumeSourceArgs(
+            secret_name=users.metadata.name,
+            default_mode=0o440,
+            items=[core.v1.KeyToPathArgs(key=file, path=file) for file in ("redis.conf", "users.acl", "operator")],
+        ),
+    )
+
+
+def _accounts(passwords: Mapping[str, str]) -> str:
+    lines = [
+        f"user {user} on #{hashlib.sha256(passwords[user].encode()).hexdigest()} {rights}\n"
+        for user, rights in _RIGHTS.items()
+    ]
+    return _COMMON_USERS + "".join(lines)

@@ -1,12 +1,13 @@
 """What may differ between stacks, with its type, its constraint and its default. Plain data: an Output never enters."""
 
-import difflib
-from typing import Annotated, Any, cast, get_args
+import json
+from typing import Annotated, Literal, cast
 
 import pulumi
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from components import versions
+from components.complaints import explain
 
 
 def _locked(reference: str, info: ValidationInfo) -> str:
@@ -27,6 +28,7 @@ Fqdn = Annotated[
         description="a host name, like example.com",
     ),
 ]
+Ipv4 = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,3}){3}$", description="an IPv4 address, like 10.0.0.1")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="a Kubernetes name")]
 ImageReference = Annotated[
     str,
@@ -122,8 +124,13 @@ class VolumeSettings(_Data):
 
 
 class PostgresSettings(_Data):
-    """The system of record."""
+    """The system of record. With 3 `instances` it is a primary and two replicas.
 
+    With `synchronous` a write is acknowledged when a replica has it too, so that losing the primary with its disk loses none.
+    """
+
+    instances: Literal[1, 3] = 3
+    synchronous: bool = True
     image: ImageReference = versions.POSTGRES
     cpu: Quantity = "250m"
     memory: Quantity = "512Mi"
@@ -131,9 +138,14 @@ class PostgresSettings(_Data):
 
 
 class RedisSettings(_Data):
-    """The job queue. Its data set may fill three quarters of `memory`; beyond that it refuses writes, it never evicts."""
+    """The job queue: a primary and a replica.
+
+    Its data set may fill three quarters of `memory`; beyond that it refuses writes, it never evicts. `primary` is the number of
+    the pod that leads; changing it promotes the other.
+    """
 
     image: ImageReference = versions.REDIS
+    primary: Literal[0, 1] = 0
     cpu: Quantity = "100m"
     memory: Quantity = "256Mi"
     volume: VolumeSettings = VolumeSettings()
@@ -155,11 +167,22 @@ class QuotaSettings(_Data):
     pods: int = Field(default=100, ge=1)
 
 
+class ApiServerSettings(_Data):
+    """Where the cluster's own API answers. `addresses` and `port` are what `kubectl get endpoints kubernetes` shows.
+
+    `make` finds them out for a CONTEXT; the default is this machine's node.
+    """
+
+    addresses: tuple[Ipv4, ...] = ("10.243.0.1",)
+    port: int = Field(default=6443, ge=1, le=65535)
+
+
 class Settings(_Data):
     """A stack: the tree under `platform:settings`, shaped like `__main__.py`."""
 
     domain: Fqdn
     quota: QuotaSettings = QuotaSettings()
+    api_server: ApiServerSettings = ApiServerSettings()
     postgres: PostgresSettings = PostgresSettings()
     redis: RedisSettings = RedisSettings()
     memcached: MemcachedSettings = MemcachedSettings()
@@ -187,7 +210,12 @@ class Settings(_Data):
         text = config.get("settings")
         if text is None:
             raise pulumi.RunError(f"{file}: platform:settings is missing; see Pulumi.dev.yaml for its shape")
-        return cls.parse(text, file, config.get_object("images") or {})
+        settings = cls.parse(text, file, config.get_object("images") or {})
+        # Found out by `make` for a cluster of the user's; what the stack's file says goes over it.
+        found = config.get_object("api_server")
+        if found is None or "api_server" in settings.model_fields_set:
+            return settings
+        return settings.model_copy(update={"api_server": ApiServerSettings.model_validate_json(json.dumps(found))})
 
     @classmethod
     def parse(cls, text: str, file: str, images: dict[str, str]) -> "Settings":
@@ -195,50 +223,5 @@ class Settings(_Data):
         try:
             return cls.model_validate_json(text, context={"images": images})
         except ValidationError as error:
-            lines = [
-                _explain(file, problem["loc"], problem["type"], problem["msg"], problem["input"])
-                for problem in error.errors()
-            ]
+            lines = [explain(cls, file, complaint) for complaint in error.errors()]
             raise pulumi.RunError("\n".join(lines)) from None
-
-
-def _explain(file: str, location: tuple[int | str, ...], kind: str, message: str, value: Any) -> str:
-    key = ".".join(str(part) for part in location)
-    if kind == "extra_forbidden":
-        known = list(_model_at(location[:-1]).model_fields)
-        close = difflib.get_close_matches(str(location[-1]), known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
-        return f"{file}: platform:settings: {key}: unknown setting; {hint}"
-    if kind == "missing":
-        return f"{file}: platform:settings: {key}: required, and missing"
-    message = message.removeprefix("Value error, ")
-    described = _description(location)
-    expected = f" ({described})" if described else ""
-    return (
-        f"{file}: platform:settings: {key}: {value!r}: {message}{expected}"
-        if kind != "value_error"
-        else f"{file}: platform:settings: {key}: {message}"
-    )
-
-
-def _model_at(location: tuple[int | str, ...]) -> type[BaseModel]:
-    """Return the model whose fields a location names."""
-    model: type[BaseModel] = Settings
-    for part in location:
-        if isinstance(part, str):
-            annotation = model.model_fields[part].annotation
-            model = _models_in(annotation)
-    return model
-
-
-def _models_in(annotation: Any) -> type[BaseModel]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(_models_in(argument) for argument in get_args(annotation) if argument is not Ellipsis)
-
-
-def _description(location: tuple[int | str, ...]) -> str | None:
-    try:
-        return _model_at(location[:-1]).model_fields[str(location[-1])].description
-    except (KeyError, StopIteration):
-        return None

@@ -14,7 +14,7 @@ def endpoints(sites: Sequence[Site]) -> list[Endpoint]:
     return [
         Endpoint(
             of=Identity(name=site.name, namespace=site.namespace, tier="site", placement=site.namespace),
-            port=site.port,
+            ports=[site.port],
             ours=False,
         )
         for site in sites

@@ -1,19 +1,22 @@
-"""The one way a workload with a disk is run: StatefulSet, Services, volume, budget, account."""
+"""The one way a workload with a disk is run: StatefulSet, Services, volumes, budget, account."""
+
+from collections.abc import Mapping
 
 import pulumi
 from pulumi_kubernetes import apps, core, meta
 
-from components.connections import Endpoint
-from components.labels import Identity
+from components.labels import ANNOTATIONS, Identity
 from components.pods import PodArgs, disruption_budget, pod_template, service_account
 from components.settings import VolumeSettings
 
 
 class Stateful(pulumi.ComponentResource):
-    """One pod and the volume that outlives it, mounted at /data.
+    """Pods with a volume each that outlives them, mounted at /data.
 
-    Clients reach it through `service`; the headless Service of the same name with `-instances` gives each pod a name of
-    its own. With `volume.keep` the StatefulSet is protected and its volume is kept when the set is deleted.
+    The headless Service `NAME-instances` gives each pod a name of its own; what clients connect to is made with `service`.
+    With `volume.keep` the StatefulSet is protected and its volumes are kept when the set is deleted. After `before` is
+    there, all pods start at once: one that cannot start does not keep the others from it. A larger `volume.size` grows the
+    volumes where they are, without a restart.
     """
 
     def __init__(
@@ -22,26 +25,23 @@ class Stateful(pulumi.ComponentResource):
         args: PodArgs,
         volume: VolumeSettings,
         *,
-        service: str | None = None,
+        instances: int = 1,
+        before: pulumi.Input[list[pulumi.Resource]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         name = identity.name
         super().__init__("platform:index:Stateful", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         account = service_account(identity, child)
-        port = core.v1.ServicePortArgs(name=args.port_name, port=args.port, target_port=args.port_name)
         core.v1.Service(
             f"{name}-instances",
             metadata=identity.metadata(f"{name}-instances"),
             spec=core.v1.ServiceSpecArgs(
-                cluster_ip="None", publish_not_ready_addresses=True, selector=identity.selector, ports=[port]
+                cluster_ip="None",
+                publish_not_ready_addresses=True,
+                selector=identity.selector,
+                ports=_ports(args.ports),
             ),
-            opts=child,
-        )
-        core.v1.Service(
-            name,
-            metadata=identity.metadata(service),
-            spec=core.v1.ServiceSpecArgs(type="ClusterIP", selector=identity.selector, ports=[port]),
             opts=child,
         )
         disruption_budget(identity, child)
@@ -53,11 +53,12 @@ class Stateful(pulumi.ComponentResource):
                 resources=core.v1.VolumeResourceRequirementsArgs(requests={"storage": volume.size}),
             ),
         )
-        apps.v1.StatefulSet(
+        pods = apps.v1.StatefulSet(
             name,
             metadata=identity.metadata(),
             spec=apps.v1.StatefulSetSpecArgs(
-                replicas=1,
+                replicas=instances,
+                pod_management_policy="Parallel",
                 # The literal name: the headless Service is not ready before these pods are, and both would wait.
                 service_name=f"{name}-instances",
                 selector=identity.label_selector,
@@ -69,7 +70,55 @@ class Stateful(pulumi.ComponentResource):
                     )
                 ),
             ),
-            opts=pulumi.ResourceOptions(parent=self, protect=volume.keep),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=volume.keep,
+                depends_on=before,
+                # A set's claims cannot be changed; its volumes can grow, and do so below.
+                ignore_changes=["spec.volumeClaimTemplates[0].spec.resources.requests.storage"],
+            ),
         )
-        self.endpoint = Endpoint(of=identity, port=args.port, service=service)
-        self.register_outputs({"host": self.endpoint.host, "port": args.port})
+        for ordinal in range(instances):
+            # Taking the size back would leave a claim without one, which the API server refuses.
+            kept = pulumi.ResourceOptions(parent=self, depends_on=[pods], retain_on_delete=True)
+            _size(identity, f"data-{name}-{ordinal}", volume.size, kept)
+        self.register_outputs({})
+
+
+def _size(identity: Identity, claim: str, size: str, opts: pulumi.ResourceOptions) -> None:
+    """Let a volume grow to `size` while it is used; the API server refuses to shrink it, at preview."""
+    # The size is the StatefulSet's controller's until it is ours. Nothing is awaited: the provider waits for a claim to change
+    # until it is bound, and one that is does not change.
+    annotations = ANNOTATIONS | {"pulumi.com/patchForce": "true", "pulumi.com/skipAwait": "true"}
+    core.v1.PersistentVolumeClaimPatch(
+        claim,
+        metadata=meta.v1.ObjectMetaPatchArgs(name=claim, namespace=identity.placement, annotations=annotations),
+        spec=core.v1.PersistentVolumeClaimSpecPatchArgs(
+            resources=core.v1.VolumeResourceRequirementsPatchArgs(requests={"storage": size})
+        ),
+        opts=opts,
+    )
+
+
+def service(
+    name: str,
+    identity: Identity,
+    ports: Mapping[str, int],
+    opts: pulumi.ResourceOptions,
+    *,
+    labels: Mapping[str, str] | None = None,
+) -> str:
+    """Put a Service in front of a workload's pods, or those of them that have `labels` as well, and return its host name."""
+    core.v1.Service(
+        name,
+        metadata=identity.metadata(name),
+        spec=core.v1.ServiceSpecArgs(
+            type="ClusterIP", selector=identity.selector | dict(labels or {}), ports=_ports(ports)
+        ),
+        opts=opts,
+    )
+    return f"{name}.{identity.namespace}.svc.cluster.local"
+
+
+def _ports(ports: Mapping[str, int]) -> list[core.v1.ServicePortArgs]:
+    return [core.v1.ServicePortArgs(name=name, port=port, target_port=name) for name, port in ports.items()]

@@ -62,9 +62,8 @@ class Workload(pulumi.ComponentResource):
                 type="NodePort" if node_port else "ClusterIP",
                 selector=identity.selector,
                 ports=[
-                    core.v1.ServicePortArgs(
-                        name=args.port_name, port=args.port, target_port=args.port_name, node_port=node_port
-                    )
+                    core.v1.ServicePortArgs(name=port_name, port=port, target_port=port_name, node_port=node_port)
+                    for port_name, port in args.ports.items()
                 ],
             ),
             opts=child,
@@ -77,7 +76,7 @@ class Workload(pulumi.ComponentResource):
                 spec=_autoscaler(deployment, scale),
                 opts=child,
             )
-        self.endpoint = Endpoint(of=identity, port=args.port)
+        self.endpoint = Endpoint(of=identity, ports=[args.port])
         self.connections = connected.rows
         self.register_outputs({"host": self.endpoint.host, "port": args.port})
 

@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from local import images, node, toolchain
 from local.command import output
@@ -39,7 +40,11 @@ def up(target: Target) -> None:
     """Bring the platform up, and return when it answers."""
     _settings_file(target.stack)
     steps = Steps(2 if target.context else 7)
-    platform = _on_their_cluster(target, steps) if target.context else _on_this_machine(target, steps)
+    if target.context:
+        target.cluster.check()  # before anything is built for it
+        platform = steps.run("engine", lambda say: engine(target, say=say))
+    else:
+        platform = _on_this_machine(target, steps)
     steps.run("platform: pulumi up", lambda _say: platform.up(policy_pack=POLICIES))
     url = _url(target, platform)
     if url.startswith("http://"):  # with nothing in front of it; an edge answers under its own name, once DNS does
@@ -116,6 +121,7 @@ def run(command: Sequence[str]) -> int:
 def engine(target: Target, *, offline: bool = False, say: Callable[[str], None] = lambda _text: None) -> Engine:
     """Return the engine for a stack, building it if need be; on this machine's node it runs the images built here."""
     _settings_file(target.stack)
+    known = {} if offline else _known_here(target)
     here = not target.context and not offline
     return Engine(
         binaries=_binaries(say, node=here),
@@ -123,7 +129,7 @@ def engine(target: Target, *, offline: bool = False, say: Callable[[str], None] 
         root=ROOT,
         stack=target.stack,
         cluster=None if offline else target.cluster,
-        config={"platform:images": images.references()} if here else {},
+        config=known,
     )
 
 
@@ -135,11 +141,6 @@ STACK_VERBS: dict[str, Callable[[Target], int | None]] = {
     "status": status,
     "url": url,
 }
-
-
-def _on_their_cluster(target: Target, steps: Steps) -> Engine:
-    target.cluster.check()
-    return steps.run("engine", lambda say: engine(target, say=say))
 
 
 def _on_this_machine(target: Target, steps: Steps) -> Engine:
@@ -162,6 +163,14 @@ def _on_this_machine(target: Target, steps: Steps) -> Engine:
     if fresh:
         made.forget()  # what the state tells of was on a node that is no more
     return made
+
+
+def _known_here(target: Target) -> dict[str, Any]:
+    """Return the settings that depend on this machine or on the cluster, and on nothing a person decides."""
+    if not target.context:
+        return {"platform:images": images.references()}
+    target.cluster.check()
+    return {"platform:api_server": target.cluster.api_server()}
 
 
 def _binaries(say: Callable[[str], None], *, node: bool) -> Path:

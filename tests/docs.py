@@ -77,6 +77,8 @@ def _shown(default: Any) -> str:
 def _constraint(shape: Mapping[str, Any]) -> str:
     if "pattern" in shape:
         return str(shape["description"])
+    if "enum" in shape:
+        return " or ".join(str(value) for value in shape["enum"])
     low, high = shape.get("minimum"), shape.get("maximum")
     if low is not None:
         return f"{low} to {high}" if high is not None else f"at least {low}"
@@ -100,7 +102,8 @@ def _general(model: type[BaseModel]) -> str:
 
 def kinds() -> dict[str, str]:
     """Return the kinds of string a setting can be: what it must be, in words and as a regular expression."""
-    named = (settings_module.Quantity, settings_module.Fqdn, settings_module.Name, settings_module.ImageReference)
+    kinds = ("Quantity", "Fqdn", "Ipv4", "Name", "ImageReference")
+    named = [getattr(settings_module, kind) for kind in kinds]
     schemas = [TypeAdapter[str](kind).json_schema() for kind in named]
     return {schema["description"]: schema["pattern"] for schema in schemas}
 

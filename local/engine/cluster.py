@@ -1,9 +1,11 @@
 """Which Kubernetes is meant, and whether it answers."""
 
+import json
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from local.command import output
 from local.problem import Problem
@@ -40,6 +42,12 @@ class Cluster:
                 "Nothing was changed. Start the cluster, or name another one with CONTEXT=…; "
                 f"the contexts there are: {self._contexts(binaries)}"
             ) from None
+
+    def api_server(self) -> dict[str, Any]:
+        """Return where the API server itself answers, behind its Service: `addresses` and the `port` they share."""
+        command = [*self._kubectl(None), "get", "endpoints", "kubernetes", "--namespace=default", "--output=json"]
+        subset = json.loads(output(command, env=self.environment, timeout=2 * _ANSWER_SECONDS))["subsets"][0]
+        return {"addresses": [each["ip"] for each in subset["addresses"]], "port": subset["ports"][0]["port"]}
 
     def remove(self, binaries: Path, kind: str, name: str, namespace: str) -> bool:
         """Remove an object and tell whether it was there; `kind` is like Deployment.v1.apps."""

@@ -7,11 +7,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import yaml
 
 from local import node as one_node
 from local import verbs
@@ -119,6 +120,16 @@ class Platform:
                 return response.status, _decoded(response.read())
         except urllib.error.HTTPError as error:
             return error.code, _decoded(error.read())
+
+
+def with_settings(platform: Platform, **changed: dict[str, Any]) -> Engine:
+    """Return the engine of the stack with other settings: of each tier named, those that are given."""
+    engine = platform.engine()
+    settings = yaml.safe_load((ROOT / f"Pulumi.{STACK}.yaml").read_text())["config"]["platform:settings"]
+    for tier, values in changed.items():
+        for key, value in values.items():
+            settings[tier][key] = {**settings[tier][key], **value} if isinstance(value, dict) else value
+    return replace(engine, config={**engine.config, "platform:settings": settings})
 
 
 def _decoded(content: bytes) -> Any:

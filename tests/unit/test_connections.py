@@ -45,6 +45,11 @@ def test_both_sides_and_the_table_agree(stack: str) -> None:
 def test_the_table_is_the_architecture() -> None:
     rendered = committed("prod")
     assert rows(rendered) == {
+        ("data/postgres", "data/postgres", 5432),
+        ("data/postgres", "data/postgres", 8008),
+        ("data/postgres", "api-server", 6443),
+        ("data/postgres-logins", "data/postgres", 5432),
+        ("data/redis", "data/redis", 6379),
         ("app/migration", "data/postgres", 5432),
         ("app/api", "data/postgres", 5432),
         ("app/api", "data/redis", 6379),
@@ -74,7 +79,7 @@ def test_the_internet_is_no_private_address() -> None:
 def test_no_other_policy_names_addresses() -> None:
     for stack in STACKS:
         with_blocks = {name for name, m in committed(stack).of("NetworkPolicy").items() if "ipBlock" in str(m["spec"])}
-        allowed = {"app/worker-scraping-to-internet"} | (
+        allowed = {"app/worker-scraping-to-internet", "data/postgres-to-api-server"} | (
             {"app/frontend-from-outside"} if stack == "dev" else set[str]()
         )
         assert with_blocks == allowed
@@ -89,16 +94,17 @@ def test_a_client_gets_what_it_needs_and_no_other_secret() -> None:
     rendered = committed("prod")
     api = environment(rendered.of("Deployment")["app/api"])
     assert api["POSTGRES_HOST"] == "postgres-primary.data.svc.cluster.local"
+    assert api["POSTGRES_REPLICA_HOST"] == "postgres-replicas.data.svc.cluster.local"
     assert api["POSTGRES_USERNAME"] == "application"
     assert api["POSTGRES_PASSWORD"] == api["REDIS_PASSWORD"] == "secret"
     assert "POSTGRES_PASSWORD" not in environment(rendered.of("Deployment")["app/frontend"])
-    (migration,) = rendered.of("Job").values()
+    (migration,) = [job for name, job in rendered.of("Job").items() if name.startswith("app/")]
     assert environment(migration)["POSTGRES_USERNAME"] == "migration"
     assert "REDIS_PASSWORD" not in environment(migration)
 
 
 def test_two_peers_with_the_same_key_are_refused() -> None:
     server = Identity(name="a", namespace="x", tier="t", placement="x")
-    twice = [Endpoint(of=server, port=1, env={"A_HOST": "1"}), Endpoint(of=server, port=2, env={"A_HOST": "2"})]
+    twice = [Endpoint(of=server, ports=[1], env={"A_HOST": "1"}), Endpoint(of=server, ports=[2], env={"A_HOST": "2"})]
     with pytest.raises(ValueError, match="api: two connections both define A_HOST"):
         connect(Identity(name="api", namespace="x", tier="t", placement="x"), twice, pulumi.ResourceOptions())

@@ -50,7 +50,7 @@ def keys(repository: Path) -> dict[str, str]:
         ("workload/frontend/index.html", {"frontend"}),
         ("images/python/Dockerfile", PYTHON),
         ("images/worker/Dockerfile", {"worker"}),
-        ("images/postgres/roles.sql", {"postgres"}),
+        ("images/postgres/logins.sql", {"postgres"}),
         ("images/redis/entrypoint.sh", {"redis"}),
         ("images/debian/Dockerfile", set(recipe.NAMES) - FROM_SCRATCH),
         ("build/bin/coredns", {"coredns"}),

@@ -1,7 +1,5 @@
 """The entrypoints, with stand-ins for the programs they start: who is started, with what, and what is never shown."""
 
-import os
-import signal
 import subprocess
 from pathlib import Path
 
@@ -9,7 +7,7 @@ import pytest
 
 IMAGES = Path(__file__).resolve().parents[2] / "images"
 PASSWORDS = {
-    f"POSTGRES_{role}_PASSWORD": f"canary {role} 'quoted\"" for role in ("SUPERUSER", "MIGRATION", "APPLICATION")
+    f"PATRONI_{role}_PASSWORD": f"canary {role} 'quoted\"" for role in ("SUPERUSER", "REPLICATION", "REWIND", "RESTAPI")
 }
 
 
@@ -50,77 +48,76 @@ def found_in(folder: Path, **more: str) -> dict[str, str]:
 
 @pytest.fixture
 def postgres(tmp_path: Path) -> Path:
-    """Return a folder with stand-ins for PostgreSQL's programs, which record their arguments and make what they make."""
-    record = f'echo "$(basename "$0") $*" >> {tmp_path}/calls'
-    put(
-        tmp_path,
-        "initdb",
-        f'{record}; for a; do case "$a" in --pgdata=*) mkdir -p "${{a#--pgdata=}}/base";; esac; done',
-    )
-    put(tmp_path, "pg_ctl", record)
-    put(tmp_path, "psql", f"{record}; env > {tmp_path}/psql.environment")
-    put(tmp_path, "postgres", f"{record}; env > {tmp_path}/postgres.environment")
-    # The private socket's folder is under /tmp in the image; here it is this test's.
-    script = (IMAGES / "postgres/entrypoint.sh").read_text().replace("/tmp/private", f"{tmp_path}/private")
-    (tmp_path / "entrypoint.sh").write_text(script)
+    """Return a folder with a stand-in for Patroni, which records its arguments, and an empty volume."""
+    put(tmp_path, "patroni", f'echo "patroni $*" > {tmp_path}/calls')
+    (tmp_path / "pgdata").mkdir(mode=0o2770)
     return tmp_path
 
 
 def start(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    environment = found_in(folder, PGDATA=f"{folder}/data/pgdata", POSTGRES_DATABASE="platform", **PASSWORDS)
-    (folder / "data").mkdir(exist_ok=True)
-    command = ["sh", str(folder / "entrypoint.sh"), *arguments]
-    return subprocess.run(command, env={**environment, **more}, capture_output=True, text=True, check=False)
+    environment = found_in(folder, PGDATA=f"{folder}/pgdata", PATRONI_SCOPE="postgres", PATRONI_NAME="postgres-0")
+    command = ["sh", str(IMAGES / "postgres/entrypoint.sh"), *arguments]
+    return subprocess.run(
+        command, env={**environment, **PASSWORDS, **more}, capture_output=True, text=True, check=False
+    )
 
 
-def calls(folder: Path) -> list[str]:
-    return (folder / "calls").read_text().splitlines()
+@pytest.mark.parametrize("arguments", [[], ["patroni"]])
+def test_patroni_runs_on_a_directory_that_nobody_else_may_enter(postgres: Path, arguments: list[str]) -> None:
+    assert start(postgres, *arguments).returncode == 0
+    assert (postgres / "calls").read_text() == "patroni /etc/patroni/patroni.yml\n"
+    assert (postgres / "pgdata").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_database_is_created_once_and_its_roles_are_applied_at_every_start(postgres: Path) -> None:
-    for _start in range(2):
-        assert start(postgres, "postgres", "-c", "max_connections=9").returncode == 0
-    programs = [call.split()[0] for call in calls(postgres)]
-    assert programs == ["initdb", *["pg_ctl", "psql", "pg_ctl", "postgres"] * 2]
-    assert calls(postgres)[-1].endswith("-c max_connections=9")
-    assert "--data-checksums" in calls(postgres)[0]
-    assert (postgres / "data/pgdata").stat().st_mode & 0o777 == 0o700
-
-
-def test_passwords_are_on_no_command_line_and_the_server_never_has_them(postgres: Path) -> None:
-    done = start(postgres, "postgres")
-    assert "canary" not in (postgres / "calls").read_text() + done.stdout + done.stderr
-    assert "canary" not in (postgres / "postgres.environment").read_text()
-    for name, value in PASSWORDS.items():
-        assert f"{name}={value}" in (postgres / "psql.environment").read_text()
-
-
-def test_while_roles_are_applied_the_server_listens_to_nobody_else(postgres: Path) -> None:
-    start(postgres, "postgres")
-    (temporary,) = [call for call in calls(postgres) if call.startswith("pg_ctl start")]
-    assert "listen_addresses=''" in temporary
-    assert f"unix_socket_directories={postgres}/private" in temporary
-    assert "PGHOST=" + str(postgres / "private") in (postgres / "psql.environment").read_text()
-
-
-def test_an_initialisation_that_was_killed_is_begun_again(postgres: Path) -> None:
-    put(postgres, "initdb", f"mkdir -p {postgres}/data/pgdata.partial/half; kill -KILL $PPID")
-    assert start(postgres, "postgres").returncode == -signal.SIGKILL
-    assert not (postgres / "data/pgdata").exists()
-    put(postgres, "initdb", f"mkdir {postgres}/data/pgdata.partial")
-    assert start(postgres, "postgres").returncode == 0
-    assert os.listdir(postgres / "data") == ["pgdata"]  # noqa: PTH208
-    assert not (postgres / "data/pgdata/half").exists()
-
-
-@pytest.mark.parametrize("name", ["POSTGRES_DATABASE", *PASSWORDS])
-def test_a_missing_setting_is_named_and_nothing_is_created(postgres: Path, name: str) -> None:
-    done = start(postgres, "postgres", **{name: ""})
+@pytest.mark.parametrize("name", ["PATRONI_SCOPE", "PATRONI_NAME", *PASSWORDS])
+def test_a_missing_setting_is_named_and_nothing_is_started(postgres: Path, name: str) -> None:
+    done = start(postgres, "patroni", **{name: ""})
     assert done.returncode != 0
     assert f"{name}: is not set" in done.stderr
-    assert not (postgres / "data/pgdata").exists()
+    assert "canary" not in done.stdout + done.stderr
+    assert not (postgres / "calls").exists()
 
 
 def test_another_command_is_run_as_it_is(postgres: Path) -> None:
     assert start(postgres, "echo", "hello").stdout == "hello\n"
-    assert not (postgres / "data/pgdata").exists()
+    assert not (postgres / "calls").exists()
+
+
+@pytest.fixture
+def psql(tmp_path: Path) -> Path:
+    """Return a folder with a stand-in for psql, which records its arguments and environment."""
+    put(tmp_path, "psql", f'echo "psql $*" > {tmp_path}/calls; env > {tmp_path}/environment')
+    return tmp_path
+
+
+LOGINS = {
+    "POSTGRES_HOST": "db",
+    "POSTGRES_DATABASE": "platform",
+    "POSTGRES_USERNAME": "postgres",
+    "POSTGRES_PASSWORD": "canary of the superuser",
+    "POSTGRES_LOGINS": '{"application": "canary of the application"}',
+}
+
+
+def apply_logins(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    script = str(IMAGES / "postgres/apply-logins.sh")
+    return subprocess.run(
+        ["sh", script], env=found_in(folder, **environment), capture_output=True, text=True, check=False
+    )
+
+
+def test_logins_are_applied_once_the_server_answers_and_passwords_are_on_no_command_line(psql: Path) -> None:
+    put(psql, "pg_isready", f"test -e {psql}/asked || {{ touch {psql}/asked; exit 2; }}")
+    done = apply_logins(psql, **LOGINS)
+    assert done.returncode == 0, done.stderr
+    assert "canary" not in (psql / "calls").read_text() + done.stdout + done.stderr
+    environment = (psql / "environment").read_text().splitlines()
+    assert {"PGHOST=db", "PGUSER=postgres", "PGPASSWORD=canary of the superuser"} <= set(environment)
+
+
+@pytest.mark.parametrize("name", ["POSTGRES_HOST", "POSTGRES_DATABASE", "POSTGRES_PASSWORD", "POSTGRES_LOGINS"])
+def test_logins_without_a_setting_are_not_tried(psql: Path, name: str) -> None:
+    done = apply_logins(psql, **{**LOGINS, name: ""})
+    assert done.returncode != 0
+    assert f"{name}: is not set" in done.stderr
+    assert not (psql / "calls").exists()

@@ -1,5 +1,6 @@
 """Every stack, rendered from the real program: valid, consistent, and ordered dev <= staging <= prod."""
 
+import json
 from typing import Any
 
 import kubernetes_validate
@@ -39,7 +40,13 @@ def test_every_box_of_the_diagrams_that_this_part_covers_is_there(stack: str) ->
     deployments |= {f"app/worker-{kind}" for kind in ("scraping", "processing", "analytics")}
     assert set(committed(stack).of("Deployment")) == deployments
     assert set(committed(stack).of("StatefulSet")) == {"data/postgres", "data/redis"}
-    services = {"data/postgres-primary", "data/postgres-instances", "data/redis", "data/redis-instances"}
+    services = {
+        "data/postgres-primary",
+        "data/postgres-replicas",
+        "data/postgres-instances",
+        "data/redis",
+        "data/redis-instances",
+    }
     assert set(committed(stack).of("Service")) == deployments | services
     assert deployments - {"app/scheduler", "data/memcached"} == set(committed(stack).of("HorizontalPodAutoscaler"))
 
@@ -59,6 +66,10 @@ def test_services_budgets_and_autoscalers_reach_exactly_one_workload(stack: str)
             selector: Any = manifest["spec"]
             for part in path:
                 selector = selector[part]
+            # Which of the servers leads is written on the pods while they run.
+            leads = {"data/postgres": "role", "data/redis": "statefulset.kubernetes.io/pod-name"}
+            server = name.partition("-")[0]
+            selector = {key: value for key, value in selector.items() if key != leads.get(server)}
             namespace = manifest["metadata"]["namespace"]
             chosen = [
                 key
@@ -67,6 +78,32 @@ def test_services_budgets_and_autoscalers_reach_exactly_one_workload(stack: str)
             ]
             assert len(chosen) == 1, (kind, name, chosen)
             assert not chosen[0].startswith("Job/")
+
+
+def test_the_database_may_change_its_own_objects_and_no_others() -> None:
+    (role,) = committed("prod").of("Role").values()
+    names = {"postgres-config", "postgres-leader", "postgres-sync", "postgres-failover", "postgres-failsafe"}
+    for rule in role["rules"]:
+        assert set(rule["resources"]) <= {"configmaps", "pods"}
+        if not set(rule["verbs"]) <= {"list", "watch", "create"}:
+            assert set(rule["resourceNames"]) <= names | {f"postgres-{ordinal}" for ordinal in range(3)}
+    (binding,) = committed("prod").of("RoleBinding").values()
+    assert [subject["name"] for subject in binding["subjects"]] == ["postgres"]
+
+
+def test_the_servers_configuration_follows_the_settings() -> None:
+    configuration = json.loads(
+        committed("prod").of("ConfigMap")["data/postgres-config"]["metadata"]["annotations"]["config"]
+    )
+    assert configuration["synchronous_mode"] == "quorum"
+    assert configuration["loop_wait"] + 2 * configuration["retry_timeout"] <= configuration["ttl"]
+    assert configuration["postgresql"]["parameters"]["shared_buffers"] == f"{8 << 20 >> 2}kB"
+    config = stack_config("dev")
+    config["platform:settings"]["postgres"] |= {"instances": 1, "synchronous": False}
+    alone = render("dev", config)
+    assert "data/postgres-replicas" not in alone.of("Service")
+    annotations = alone.of("ConfigMap")["data/postgres-config"]["metadata"]["annotations"]
+    assert json.loads(annotations["config"])["synchronous_mode"] is False
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -80,12 +117,13 @@ def test_an_autoscaler_owns_the_number_of_pods(stack: str) -> None:
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_every_pod_is_restricted_and_holds_no_token(stack: str) -> None:
+def test_every_pod_is_restricted_and_only_the_database_calls_the_api_server(stack: str) -> None:
     accounts = committed(stack).of("ServiceAccount")
     for manifest in workloads(stack):
         spec = pod(manifest)
         account = accounts[f"{manifest['metadata']['namespace']}/{spec['serviceAccountName']}"]
-        assert spec["automountServiceAccountToken"] is False
+        calls = f"{manifest['metadata']['namespace']}/{manifest['metadata']['name']}" == "data/postgres"
+        assert spec["automountServiceAccountToken"] is calls
         assert account["automountServiceAccountToken"] is False
         assert spec["enableServiceLinks"] is False
         assert spec["securityContext"]["runAsNonRoot"] is True

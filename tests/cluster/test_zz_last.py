@@ -1,4 +1,4 @@
-"""Last of all, for it takes the platform away: `destroy` leaves nothing behind, on the node and on a cluster of the user's."""
+"""Last of all, for it changes the platform for good: volumes grow; `destroy` leaves nothing, here and on a user's cluster."""
 
 import os
 import subprocess
@@ -11,7 +11,32 @@ from local import images
 from local.images.recipe import normalised
 from local.node import context
 from local.node.layout import CONTAINERD_SOCKET
-from tests.cluster.conftest import Node, Platform, eventually, local
+from local.problem import Problem
+from tests.cluster.conftest import Node, Platform, eventually, local, with_settings
+from tests.cluster.database import Database, Writer, writing
+
+
+def test_volumes_grow_while_they_are_used_and_do_not_shrink(
+    platform: Platform, capfd: pytest.CaptureFixture[str]
+) -> None:
+    database = Database(platform.node)
+    eventually("all servers are well", database.healthy, 120)
+    before = {name: pod["metadata"]["uid"] for name, pod in database.pods().items()}
+    database.query("CREATE TABLE IF NOT EXISTS growing (n bigint)", "migration")
+    writer = Writer(database.parameters("application"), "growing")
+    with writing(writer):
+        with_settings(platform, postgres={"volume": {"size": "2Gi"}}, redis={"volume": {"size": "2Gi"}}).up()
+
+        def sizes() -> set[str]:
+            claims = platform.node.get("persistentvolumeclaims", "--namespace=data")["items"]
+            return {claim["status"]["capacity"]["storage"] for claim in claims}
+
+        eventually("all volumes have grown", lambda: sizes() == {"2Gi"}, 120)
+    assert {name: pod["metadata"]["uid"] for name, pod in database.pods().items()} == before
+    assert writer.longest_gap() < 2
+    with pytest.raises(Problem, match="preview of stack dev failed"):
+        platform.engine().preview()
+    assert "field can not be less than" in capfd.readouterr().out
 
 
 def test_destroy_leaves_nothing(platform: Platform) -> None:

@@ -1,0 +1,45 @@
+-- Brings the database, its roles and their logins to what the environment says; doing it again changes nothing.
+-- Passwords come out of the environment inside psql: they are on no command line, in no file, and in no log.
+\getenv database POSTGRES_DATABASE
+\getenv logins POSTGRES_LOGINS
+\set ON_ERROR_STOP on
+\set VERBOSITY terse
+SET log_statement = none;
+SET log_min_duration_statement = -1;
+SET log_min_error_statement = panic;
+SET pgaudit.log = none;
+SET client_min_messages = warning;
+
+SELECT format('CREATE ROLE %I', role) FROM unnest(ARRAY['migration', 'application', 'reader', 'monitoring']) AS role
+    WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) \gexec
+SELECT format('ALTER ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD %L', key, value)
+    FROM json_each_text(:'logins') \gexec
+
+-- A statement that hangs must not hang its client; a migration may take long, but waits for nobody's lock.
+ALTER ROLE application SET statement_timeout = '30s';
+ALTER ROLE application SET lock_timeout = '5s';
+ALTER ROLE reader SET statement_timeout = '60s';
+ALTER ROLE reader SET default_transaction_read_only = on;
+ALTER ROLE migration SET lock_timeout = '5s';
+ALTER ROLE monitoring SET statement_timeout = '10s';
+GRANT pg_monitor TO monitoring;
+
+SELECT format('CREATE DATABASE %I OWNER migration', :'database')
+    WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
+ALTER DATABASE :"database" OWNER TO migration;
+REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
+REVOKE ALL ON DATABASE template1 FROM PUBLIC;
+REVOKE ALL ON DATABASE postgres FROM PUBLIC;
+GRANT CONNECT ON DATABASE postgres TO rewind, monitoring;
+GRANT CONNECT ON DATABASE :"database" TO application, reader, monitoring;
+
+-- In PostgreSQL 15 the schema `public` belongs to the owner of the database, which is `migration`.
+\connect :"database"
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS pg_stat_statements;
+CREATE EXTENSION IF NOT EXISTS pgaudit;
+GRANT USAGE ON SCHEMA public TO application, reader;
+ALTER DEFAULT PRIVILEGES FOR ROLE migration IN SCHEMA public
+    GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO application;
+ALTER DEFAULT PRIVILEGES FOR ROLE migration IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO application;
+ALTER DEFAULT PRIVILEGES FOR ROLE migration IN SCHEMA public GRANT SELECT ON TABLES TO reader;
