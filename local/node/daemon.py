@@ -85,7 +85,8 @@ class Daemon:
 
         def done() -> bool:
             said = Statement.read(self.run)
-            if said.digest != digest:
+            # What a supervisor that was killed last said stays until the new one speaks.
+            if said.digest != digest or supervisor.running(self.run) is None:
                 return False
             reports = [report for report in said.reports if not names or report.name in names]
             for report in reports:
