@@ -164,11 +164,13 @@ def test_without_a_cluster_nothing_is_changed(make_engine: MakeEngine, toy: Path
 
 
 _UP = """
-import sys
+import signal, sys
 from pathlib import Path
 from local.engine import Cluster, Engine
 from local.problem import Problem
 binaries, venv, root, kubeconfig, context = sys.argv[1:]
+# As a person's shell starts it; a suite that runs in the background has inherited that interrupts are ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     Engine(Path(binaries), Path(venv), Path(root), "dev", Cluster(Path(kubeconfig), context)).up()
 except Problem as problem:
