@@ -81,8 +81,10 @@ class Database:
     def healthy(self) -> bool:
         """Whether one server leads and all others follow it closely, with all writes confirmed by one of them."""
         members = self.members().values()
-        roles = sorted(member["Role"] for member in members)
-        states = sorted(member["State"] for member in members)
+        roles = sorted(str(member.get("Role")) for member in members)
+        states = sorted(
+            str(member.get("State")) for member in members
+        )  # one that has just started has said nothing yet
         return roles == ["Leader", *["Quorum Standby"] * (len(roles) - 1)] and states == [
             "running",
             *["streaming"] * (len(roles) - 1),

@@ -13,6 +13,7 @@ from local.node.layout import LOGS
 from tests.cluster.conftest import STACK, Platform, eventually, local
 
 NAMESPACES = ("app", "data")
+POSTGRES_PASSWORDS, REDIS_PASSWORDS = 8, 5
 
 
 def test_every_pod_really_runs_confined(platform: Platform) -> None:
@@ -100,10 +101,9 @@ def test_no_password_is_anywhere_but_in_secret_objects(platform: Platform) -> No
     passwords: set[str] = set()
     for namespace in NAMESPACES:
         for secret in platform.node.get("secrets", f"--namespace={namespace}")["items"]:
-            for key, value in secret.get("data", {}).items():
-                if key.endswith("PASSWORD"):
-                    passwords.add(base64.b64decode(value).decode())
-    assert len(passwords) == 4
+            for value in secret.get("data", {}).values():
+                passwords.update(re.findall(r"\b[A-Za-z0-9]{32}\b", base64.b64decode(value).decode()))
+    assert len(passwords) == POSTGRES_PASSWORDS + REDIS_PASSWORDS
     local("render", "--stack", STACK)
     shown = local("preview", "--stack", STACK).stdout
     places = {"preview": shown}
