@@ -109,6 +109,8 @@ def kubelet() -> Mapping[str, object]:
         "clusterDomain": "cluster.local",
         "resolvConf": str(CONFIG / "resolv.conf"),
         "volumePluginDir": str(KUBELET / "volume-plugins"),
+        # How long a pod's grown volume waits for its file system to be grown: a minute unless something else happens to the pod.
+        "syncFrequency": "10s",
         "enforceNodeAllocatable": ["pods"],
         "systemReserved": {"memory": "500Mi"},
         "evictionHard": _EVICTION,
