@@ -27,8 +27,8 @@ class Endpoint:
     """A place a workload can be reached, and what a client must know to reach it.
 
     `ports` has the one it is there for first. `env` is plain and `secrets` are not; their keys are `{SERVER}_{PROPERTY}`.
-    `service` is the Service's name, where it differs from the workload's. `ours` is false for a server this program does not deploy: then only the client's
-    side is opened.
+    `service` is the Service's name, where it differs from the workload's. `ours` is false for a server this program does
+    not deploy: then only the client's side is opened.
     """
 
     of: Identity
@@ -51,7 +51,7 @@ class Endpoint:
     @property
     def host(self) -> str:
         """The server's full name in the cluster's DNS."""
-        return f"{self.name}.{self.of.namespace}.svc.cluster.local"
+        return self.of.host(self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,10 @@ class Identity:
         """The selector and the descriptive labels of every object that belongs to this workload."""
         return {**self.selector, "app.kubernetes.io/component": self.tier, "app.kubernetes.io/managed-by": "pulumi"}
 
+    def host(self, service: str) -> str:
+        """Return the full name, in the cluster's DNS, of a Service that lives beside this workload."""
+        return f"{service}.{self.namespace}.svc.cluster.local"
+
     @property
     def label_selector(self) -> meta.v1.LabelSelectorArgs:
         """The selector as Kubernetes objects take it."""

@@ -4,18 +4,18 @@ import json
 from collections.abc import Mapping, Sequence
 
 import pulumi
-from pulumi_kubernetes import batch
 
 from components.connections import Peer, connect, secret_env
+from components.jobs import job
 from components.labels import Identity
-from components.pods import PodArgs, pod_template, service_account
+from components.pods import PodArgs
 
 ROLES = ("migration", "application", "reader", "monitoring")
-"""What may be done, each a role that cannot log in: own the schema, change rows, read rows, read statistics."""
+"""The logins, each for one kind of work: own the schema, change rows, read rows, read statistics."""
 
 
 class Logins(pulumi.ComponentResource):
-    """A Job that creates the database, its roles and one login for each, with the passwords given; again changes nothing."""
+    """A Job that creates the database and its logins, with the passwords given; again changes nothing."""
 
     connections: Sequence[Mapping[str, str | int]]
 
@@ -35,28 +35,15 @@ class Logins(pulumi.ComponentResource):
         connected = connect(identity, talks_to, child)
         logins = pulumi.Output.all(**passwords).apply(json.dumps)
         env = secret_env(identity, name, {"POSTGRES_LOGINS": logins}, child)
-        batch.v1.Job(
-            name,
-            metadata=identity.unnamed_metadata(),
-            spec=batch.v1.JobSpecArgs(
-                backoff_limit=6,
-                active_deadline_seconds=600,
-                template=pod_template(
-                    identity,
-                    PodArgs(
-                        image=args.image,
-                        cpu=args.cpu,
-                        memory=args.memory,
-                        user=args.user,
-                        health=None,
-                        args=["apply-logins"],
-                        env=[*connected.env, *env],
-                    ),
-                    service_account(identity, child),
-                    restart_policy="Never",
-                ),
-            ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
+        pod = PodArgs(
+            image=args.image,
+            cpu=args.cpu,
+            memory=args.memory,
+            user=args.user,
+            health=None,
+            args=["apply-logins"],
+            env=[*connected.env, *env],
         )
+        job(self, identity, pod, after)
         self.connections = connected.rows
         self.register_outputs({})

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import pulumi
-from pulumi_kubernetes import batch
 
 from components.connections import Peer, connect
+from components.jobs import job
 from components.namespaces import Namespace
-from components.pods import PodArgs, pod_template, service_account
+from components.pods import PodArgs
 from components.settings import ApiSettings
 
 
@@ -34,27 +34,14 @@ class Migration(pulumi.ComponentResource):
         # A name of its own: a pod with a workload's selector labels would count for its Service, budget and autoscaler.
         identity = namespace.identity(name, "migration")
         connected = connect(identity, talks_to, child)
-        job = batch.v1.Job(
-            name,
-            metadata=identity.unnamed_metadata(),  # a Job cannot be changed, so a new image makes a new one
-            spec=batch.v1.JobSpecArgs(
-                backoff_limit=6,
-                active_deadline_seconds=600,
-                template=pod_template(
-                    identity,
-                    PodArgs(
-                        image=args.image,
-                        cpu=args.cpu,
-                        memory=args.memory,
-                        health=None,
-                        args=["alembic", "upgrade", "head"],
-                        env=connected.env,
-                    ),
-                    service_account(identity, child),
-                    restart_policy="Never",
-                ),
-            ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
+        pod = PodArgs(
+            image=args.image,
+            cpu=args.cpu,
+            memory=args.memory,
+            health=None,
+            args=["alembic", "upgrade", "head"],
+            env=connected.env,
         )
+        made = job(self, identity, pod, after)
         self.connections = connected.rows
-        self.register_outputs({"job": job.metadata.name})
+        self.register_outputs({"job": made.metadata.name})

@@ -1,6 +1,6 @@
 """The one way a workload with a disk is run: StatefulSet, Services, volumes, budget, account."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi
 from pulumi_kubernetes import apps, core, meta
@@ -26,7 +26,7 @@ class Stateful(pulumi.ComponentResource):
         volume: VolumeSettings,
         *,
         instances: int = 1,
-        before: pulumi.Input[list[pulumi.Resource]] | None = None,
+        before: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         name = identity.name
@@ -73,7 +73,7 @@ class Stateful(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 protect=volume.keep,
-                depends_on=before,
+                depends_on=list(before),
                 # A set's claims cannot be changed; its volumes can grow, and do so below.
                 ignore_changes=["spec.volumeClaimTemplates[0].spec.resources.requests.storage"],
             ),
@@ -117,7 +117,7 @@ def service(
         ),
         opts=opts,
     )
-    return f"{name}.{identity.namespace}.svc.cluster.local"
+    return identity.host(name)
 
 
 def _ports(ports: Mapping[str, int]) -> list[core.v1.ServicePortArgs]:

@@ -22,6 +22,14 @@ class Tools:
     venv: Path
 
 
+def parent(process: int) -> int:
+    """Return the id of the process that a process comes from; 0 if it has ended."""
+    try:
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
 @pytest.fixture(scope="session")
 def tools() -> Tools:
     """Every tool, built if the cache lacks it: a suite that needs one never skips for want of it."""

@@ -1,10 +1,10 @@
 """The platform's database as tests see it: who leads, what it acknowledges and when, and how to hurt it."""
 
 import asyncio
+import base64
 import json
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 
 from tests.cluster.conftest import Node, eventually
+from tests.conftest import parent
 
 NAMESPACE = "data"
 _ATTEMPT_SECONDS = 2.0
@@ -40,7 +41,7 @@ class Database:
         self.node = node
         secrets = node.get("secrets", f"--namespace={NAMESPACE}")["items"]
         (logins,) = [secret for secret in secrets if "POSTGRES_LOGINS" in secret.get("data", {})]
-        self._passwords: dict[str, str] = json.loads(_decoded(logins["data"]["POSTGRES_LOGINS"]))
+        self._passwords: dict[str, str] = json.loads(base64.b64decode(logins["data"]["POSTGRES_LOGINS"]))
         service = node.get("service", "postgres-primary", f"--namespace={NAMESPACE}")
         self.address = str(service["spec"]["clusterIP"])
 
@@ -82,9 +83,8 @@ class Database:
         """Whether one server leads and all others follow it closely, with all writes confirmed by one of them."""
         members = self.members().values()
         roles = sorted(str(member.get("Role")) for member in members)
-        states = sorted(
-            str(member.get("State")) for member in members
-        )  # one that has just started has said nothing yet
+        # One that has just started has said nothing yet.
+        states = sorted(str(member.get("State")) for member in members)
         return roles == ["Leader", *["Quorum Standby"] * (len(roles) - 1)] and states == [
             "running",
             *["streaming"] * (len(roles) - 1),
@@ -105,18 +105,9 @@ class Database:
 
     def postmaster(self, pod: str) -> int:
         """Return the process id of the server itself, which all its other processes come from."""
-        mine = {process: _parent(process) for process in self.processes(pod) if _command(process) == "postgres"}
+        mine = {process: parent(process) for process in self.processes(pod) if _command(process) == "postgres"}
         (found,) = [process for process, parent in mine.items() if parent not in mine]
         return found
-
-
-def _decoded(value: str) -> str:
-    done = subprocess.run(["base64", "--decode"], input=value, capture_output=True, text=True, check=True)
-    return done.stdout
-
-
-def _parent(process: int) -> int:
-    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _command(process: int) -> str:

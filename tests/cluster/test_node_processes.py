@@ -15,6 +15,7 @@ from local.node.layout import CONTAINERD_SOCKET, RUN, STATE
 from local.node.procfs import Record, command_line
 from local.node.report import Report, Statement
 from tests.cluster.conftest import Node, eventually
+from tests.conftest import parent
 
 NAMES = (
     "etcd",
@@ -151,7 +152,7 @@ def test_a_killed_shim_costs_its_pod_a_restart_only(node: Node, image: str) -> N
     node.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
     try:
         (pod,) = eventually("it runs", lambda: node.pods("default", "shim"))
-        shim = int(Path(f"/proc/{node.process(pod)}/stat").read_text().rpartition(")")[2].split()[1])
+        shim = parent(node.process(pod))
         assert "containerd-shim" in command_line(shim)
         os.kill(shim, signal.SIGKILL)
 

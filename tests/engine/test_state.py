@@ -15,7 +15,7 @@ import pytest
 from local.engine import Cluster, Engine, stackfile
 from local.engine.changes import Change
 from local.problem import Problem
-from tests.conftest import Tools
+from tests.conftest import Tools, parent
 from tests.engine.conftest import MakeEngine, configure
 from tests.engine.control_plane import free_port
 
@@ -198,14 +198,9 @@ class _Up:
 
     def engines(self) -> list[int]:
         """Return the process ids of the engine that this process runs."""
-        return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _parent(entry) == self.process.pid]
-
-
-def _parent(process: Path) -> int | None:
-    try:
-        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return None  # ended meanwhile
+        return [
+            int(entry.name) for entry in Path("/proc").glob("[0-9]*") if parent(int(entry.name)) == self.process.pid
+        ]
 
 
 @pytest.mark.parametrize("name", ["", "slow"], ids=["made-up name", "given name"])

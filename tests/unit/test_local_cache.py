@@ -16,15 +16,9 @@ from local.problem import Problem
 from tests.render import ROOT
 from tests.unit.workload_processes import eventually
 
+pytestmark = pytest.mark.usefixtures("root")
+
 KIND, NAME, CONTENT = "tools", "toy", "0123456789abcdef"
-
-
-@pytest.fixture(autouse=True)
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a cache of the test's own."""
-    place = tmp_path / "cache"
-    monkeypatch.setattr(cache, "ROOT", place)
-    return place
 
 
 @pytest.fixture

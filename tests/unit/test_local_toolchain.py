@@ -18,18 +18,12 @@ from local.problem import Problem
 from tests.render import ROOT
 from tests.unit.workload_processes import program
 
+pytestmark = pytest.mark.usefixtures("root")
+
 _GO = """#!/bin/sh
 echo "$*" >> '{calls}'
 exec '{go}' "$@"
 """
-
-
-@pytest.fixture(autouse=True)
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a cache of the test's own."""
-    place = tmp_path / "cache"
-    monkeypatch.setattr(cache, "ROOT", place)
-    return place
 
 
 @pytest.fixture
