@@ -7,7 +7,7 @@ PYTHON := $(LOCAL) run
 SOURCES := __main__.py components policies local workload tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview render status url logs packages check format test docs bench soak lock
+.PHONY: help up down preview render status url logs packages check types unit format test docs bench soak lock
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +43,13 @@ format: ## format the code
 check: packages ## format, lint, types, unit tests
 	@$(PYTHON) ruff format --check $(SOURCES)
 	@$(PYTHON) ruff check $(SOURCES)
+	@$(MAKE) --no-print-directory --jobs=2 types unit
+
+types:
 	@$(PYTHON) basedpyright
-	@$(PYTHON) pytest --numprocesses=auto tests/unit
+
+unit: # two at a time for each core: half of their time they wait for servers that start
+	@$(PYTHON) pytest --numprocesses=$$((2 * $$(nproc))) tests/unit
 
 test: check ## everything: check, the real engine, the real node
 	@$(PYTHON) pytest tests/engine tests/cluster
