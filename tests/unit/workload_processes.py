@@ -137,7 +137,8 @@ class Part:
         return float(found.group(1)) if found else 0.0
 
     def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        written, _, _ = self.log.read_text().rpartition("\n")  # the last line may be half there
+        return [json.loads(line) for line in written.splitlines()]
 
     def peak_mebibytes(self) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
