@@ -7,8 +7,11 @@ from local.node import dns, metrics, storage
 from local.node.cluster import Cluster
 from local.node.objects import Object, cluster_binding, cluster_role, rule, user
 
-COREDNS = "registry.k8s.io/coredns/coredns"
-METRICS_SERVER = "registry.k8s.io/metrics-server/metrics-server"
+REGISTRY = "registry.k8s.io/"
+"""What the node runs itself comes from there, and nothing else does."""
+
+COREDNS = f"{REGISTRY}coredns/coredns"
+METRICS_SERVER = f"{REGISTRY}metrics-server/metrics-server"
 
 
 def apply(cluster: Cluster, references: Mapping[str, str], nameservers: Sequence[str], binaries: Path) -> None:
