@@ -30,6 +30,7 @@ def deploy(node: Node) -> None:
     image = node.get("deployment", "api", "--namespace=app")["spec"]["template"]["spec"]["containers"][0]["image"]
     labels = {"app.kubernetes.io/name": "site", "app.kubernetes.io/part-of": "platform"}
     here: dict[str, Any] = {"name": "site", "namespace": NAMESPACE}
+    node.kubectl("wait", "--for=delete", f"namespace/{NAMESPACE}", "--timeout=60s")  # of another module's
     node.apply(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
         {
@@ -53,4 +54,4 @@ def deploy(node: Node) -> None:
 
 def remove(node: Node) -> None:
     """Delete the site and all that is its own."""
-    node.kubectl("delete", "namespace", NAMESPACE, "--wait=true", "--timeout=60s")
+    node.remove(NAMESPACE)

@@ -154,4 +154,4 @@ def test_a_stranger_reaches_nothing_of_the_platform(platform: Platform, targets:
         assert not {name for name in found if name.startswith(("app/", "data/"))} - {"app/frontend:8080"}
         assert "dns" in found
     finally:
-        platform.node.kubectl("delete", "namespace", "stranger", "--wait=true", "--timeout=60s")
+        platform.node.remove("stranger")

@@ -101,7 +101,7 @@ def network(node: Node, image: str) -> Generator[Network]:
     with packets.serving(inside, SERVER_PORT), packets.serving(packets.MACHINE, HOST_PORT):
         eventually("the client reaches the server", lambda: made.service in made.reached("client"))
         yield made
-    node.kubectl("delete", "namespace", NAMESPACE, "--wait=true")
+    node.remove(NAMESPACE)
 
 
 def test_without_a_policy_between_everything_answers(network: Network) -> None:

@@ -26,7 +26,7 @@ def _namespace(node: Node) -> Generator[None]:
     """Make a namespace without labels: the node's own default is what stands between."""
     node.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     yield
-    node.kubectl("delete", "namespace", NAMESPACE, "--wait=true")
+    node.remove(NAMESPACE)
 
 
 def pod(image: str, **spec: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from tests.cluster import site
 from tests.cluster.conftest import Node, Platform, eventually, with_settings
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _site(platform: Platform) -> Generator[None]:
     site.deploy(platform.node)
     yield
