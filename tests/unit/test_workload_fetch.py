@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -24,7 +25,7 @@ class Site(BaseHTTPRequestHandler):
     """A web server that misbehaves in the ways a path asks for."""
 
     protocol_version = "HTTP/1.1"
-    hosts: list[str]
+    hosts: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         type(self).hosts.append(self.headers["Host"])
