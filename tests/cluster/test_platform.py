@@ -14,6 +14,7 @@ from tests.cluster.conftest import STACK, Platform, eventually, local
 
 NAMESPACES = ("app", "data")
 POSTGRES_PASSWORDS, REDIS_PASSWORDS = 8, 5
+CALL_THE_API = {"postgres"}
 
 
 def test_every_pod_really_runs_confined(platform: Platform) -> None:
@@ -38,7 +39,9 @@ def test_every_pod_really_runs_confined(platform: Platform) -> None:
                 line.split() for line in (process / "mountinfo").read_text().splitlines() if line.split()[4] == "/"
             )
             assert "ro" in root[5].split(","), name
-            assert not (process / "root" / "var/run/secrets/kubernetes.io").exists(), name
+            # In an image of Debian's /var/run is a link, which would be followed on this machine, not in the container.
+            token = any((process / "root" / run / "secrets/kubernetes.io").exists() for run in ("run", "var/run"))
+            assert token == (pod["metadata"]["labels"]["app.kubernetes.io/name"] in CALL_THE_API), name
             seen += 1
     assert seen >= 9
 
