@@ -19,7 +19,7 @@ NODE_PORT = 30998
 @pytest.fixture
 def neighbour() -> Generator[list[str]]:
     """Play a neighbour on the machine's network, who routes everything to the machine."""
-    with packets.namespace(NEIGHBOUR, machine=f"{MACHINE}/24", addresses=["198.51.100.2/24"]) as where:
+    with packets.namespace(NEIGHBOUR, machine=f"{MACHINE}/30", addresses=["198.51.100.2/30"]) as where:
         yield where
 
 
