@@ -76,7 +76,8 @@ def serving(where: Sequence[str], *ports: int, addresses: Sequence[str] = ("",))
 def namespace(name: str, *, machine: str, routed: Sequence[str] = (), addresses: Sequence[str]) -> Generator[list[str]]:
     """Make a network namespace beside this machine, whose address there is `machine`; give the prefix of its commands.
 
-    It has `addresses`, sends everything to the machine, and is sent what is for `routed`. All are written with a mask.
+    It has `addresses`, sends everything to the machine, and is sent what is for `routed`. All are written with a mask, the
+    narrowest that will do: meanwhile the machine reaches nobody else in those ranges, and its proxy may have an address there.
     """
     link = name.rpartition("-")[2][:14] + "0"
     subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)

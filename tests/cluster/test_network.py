@@ -58,7 +58,6 @@ class Target:
 @pytest.fixture(scope="module")
 def _outside() -> Generator[None]:
     """Set up a network namespace that answers for the Internet and the metadata address."""
-    # Of four addresses: another in that range may be a proxy that this machine needs.
     machine, addresses = "203.0.113.9/30", [f"{INTERNET}/30", f"{METADATA}/32"]
     with (
         packets.namespace(OUTSIDE, machine=machine, routed=[f"{METADATA}/32"], addresses=addresses) as where,
