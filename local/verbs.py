@@ -39,10 +39,11 @@ class Target:
 def up(target: Target) -> None:
     """Bring the platform up, and return when it answers."""
     _settings_file(target.stack)
-    steps = Steps(2 if target.context else 7)
+    steps = Steps(3 if target.context else 7)
     if target.context:
         target.cluster.check()  # before anything is built for it
         platform = steps.run("engine", lambda say: engine(target, say=say))
+        steps.run("custom resources", lambda _say: target.cluster.define(toolchain.definitions() / "crds"))
     else:
         platform = _on_this_machine(target, steps)
     steps.run("platform: pulumi up", lambda _say: platform.up(policy_pack=POLICIES))
@@ -176,7 +177,7 @@ def _known_here(target: Target) -> dict[str, Any]:
 def _binaries(say: Callable[[str], None], *, node: bool) -> Path:
     """Return the directory of the tools: the engine's unless the user has a `pulumi`, and the node's if it is meant."""
     engine = () if users_own() else toolchain.ENGINE
-    return toolchain.build(say, [*([toolchain.KUBERNETES_TOOLS] if node else []), *engine])
+    return toolchain.build(say, [*(toolchain.NODE if node else []), *engine])
 
 
 def _settings_file(stack: str) -> None:

@@ -40,3 +40,9 @@ def tools() -> Tools:
 def binaries(tools: Tools) -> Path:
     """Return the directory of the Go tools."""
     return tools.binaries
+
+
+@pytest.fixture(scope="session")
+def definitions() -> Path:
+    """Return the directory of the custom resources' definitions; to have it nothing is compiled."""
+    return toolchain.definitions() / "crds"

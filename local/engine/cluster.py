@@ -12,6 +12,7 @@ from local.problem import Problem
 
 _ANSWER_SECONDS = 5
 _REMOVED_SECONDS = 120
+_DEFINED_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,15 @@ class Cluster:
         command = [*self._kubectl(None), "get", "endpoints", "kubernetes", "--namespace=default", "--output=json"]
         subset = json.loads(output(command, env=self.environment, timeout=2 * _ANSWER_SECONDS))["subsets"][0]
         return {"addresses": [each["ip"] for each in subset["addresses"]], "port": subset["ports"][0]["port"]}
+
+    def define(self, definitions: Path, binaries: Path | None = None) -> None:
+        """Make the cluster know the custom resources defined in a directory; what someone else defined otherwise is a Problem."""
+        kubectl, files = self._kubectl(binaries), f"--filename={definitions}"
+        # Whoever has other versions of them runs other versions of what they are for, and is not to be broken.
+        apply = [*kubectl, "apply", "--server-side", "--field-manager=platform", files]
+        output(apply, env=self.environment, timeout=_DEFINED_SECONDS)
+        wait = [*kubectl, "wait", "--for=condition=Established", f"--timeout={_DEFINED_SECONDS}s", files]
+        output(wait, env=self.environment, timeout=2 * _DEFINED_SECONDS)
 
     def remove(self, binaries: Path, kind: str, name: str, namespace: str) -> bool:
         """Remove an object and tell whether it was there; `kind` is like Deployment.v1.apps."""

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from local.problem import Problem
 SOURCES = Path(__file__).parent
 PULUMI = "3.256.0"
 KUBERNETES = "1.34.2"
+_CERT_MANAGER = ("cert-manager", "github.com/cert-manager/cert-manager")
 PLUGINS = {"kubernetes": "4.25.0", "random": "4.21.4"}
 """Provider plugins, each at the version of the Python package whose calls it answers."""
 
@@ -58,11 +59,26 @@ def _finish_kubernetes_plugin(directory: Path) -> None:
 
 
 def _finish_kubernetes(directory: Path) -> None:
-    """Take the snapshot CRDs from the released module, so that no copy of them is kept here."""
+    """Add the definitions of volume snapshots."""
     source = module_directory("kubernetes", "github.com/kubernetes-csi/external-snapshotter/client/v8")
+    _copy_definitions((source / "config" / "crd").glob("snapshot.storage.k8s.io_*.yaml"), directory)
+
+
+def _finish_cert_manager(directory: Path) -> None:
+    """Add the definitions of certificates and issuers.
+
+    Challenges are among them although nothing here asks an ACME server: upstream's controller, which runs under the same name
+    in a cluster with a registry, counts them whatever it is told to do, and would complain for ever.
+    """
+    source = module_directory(*_CERT_MANAGER) / "deploy" / "crds"
+    _copy_definitions([*source.glob("cert-manager.io_*.yaml"), *source.glob("*_challenges.yaml")], directory)
+
+
+def _copy_definitions(files: Iterable[Path], directory: Path) -> None:
+    """Take custom resource definitions from a released module, so that no copy of them is kept here."""
     crds = directory / "crds"
     crds.mkdir()
-    for file in sorted((source / "config" / "crd").glob("snapshot.storage.k8s.io_*.yaml")):
+    for file in files:
         shutil.copyfile(file, crds / file.name)
 
 
@@ -80,6 +96,12 @@ KUBERNETES_TOOLS = Module(
     finish=_finish_kubernetes,
 )
 """What the node runs, and kubectl."""
+
+CERT_MANAGER = Module(_CERT_MANAGER[0], packages=("./cert-manager-controller",), finish=_finish_cert_manager)
+"""What the platform runs in a cluster that gets no images from a registry; the node's own images are built with it."""
+
+NODE = (KUBERNETES_TOOLS, CERT_MANAGER)
+"""What is needed for the node on this machine."""
 
 ENGINE = (
     Module(
@@ -100,8 +122,9 @@ ENGINE = (
 )
 """What is needed to work on a cluster that is already there."""
 
-MODULES = (KUBERNETES_TOOLS, *ENGINE)
-"""As few as their pins allow: the kubernetes plugin compiles only against an older engine than the one that calls it."""
+MODULES = (*NODE, *ENGINE)
+"""As few as their pins allow: the kubernetes plugin compiles only against an older engine than the one that calls it, and
+cert-manager against newer Kubernetes libraries than the node's."""
 
 
 def build(say: Say, modules: Sequence[Module] = MODULES) -> Path:
@@ -110,8 +133,8 @@ def build(say: Say, modules: Sequence[Module] = MODULES) -> Path:
     It holds the executables, `plugins/` with each provider plugin and its data files, and `crds/`. Raises Problem
     if Go is missing or a build fails, with the end of its log.
     """
-    if modules and not shutil.which("go"):
-        raise Problem("go: not on PATH; install Go 1.25 or later")
+    if modules:
+        _need_go()
     version = output(["go", "env", "GOVERSION"]) if modules else ""
     keys = [_key(module, version) for module in modules]
     entries: list[Path] = []
@@ -122,12 +145,26 @@ def build(say: Say, modules: Sequence[Module] = MODULES) -> Path:
     return _together(entries)
 
 
+def definitions() -> Path:
+    """Return a directory whose `crds/` defines the custom resources of the program; one download, and nothing is compiled.
+
+    Raises Problem if Go is missing.
+    """
+    _need_go()
+    source = SOURCES / CERT_MANAGER.name
+    key = cache.key(source / "go.mod", source / "go.sum", Path(__file__))
+    return cache.entry("tools", "definitions", key, _finish_cert_manager)
+
+
 def module_directory(module: str, path: str) -> Path:
-    """Return where Go keeps the source of the dependency `path` of one of our modules."""
-    found = json.loads(
-        output(["go", "-C", SOURCES / module, "list", "-mod=readonly", "-m", "-json", path], timeout=600)
-    )
+    """Return where Go keeps the source of the dependency `path` of one of our modules, downloading it if need be."""
+    found = json.loads(output(["go", "-C", SOURCES / module, "mod", "download", "-json", path], timeout=600))
     return Path(found["Dir"])
+
+
+def _need_go() -> None:
+    if not shutil.which("go"):
+        raise Problem("go: not on PATH; install Go 1.26 or later")
 
 
 def _key(module: Module, version: str) -> str:

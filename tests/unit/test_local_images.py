@@ -13,7 +13,7 @@ from local.problem import Problem
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = {"api", "worker", "scheduler"}
-FROM_SCRATCH = {"coredns", "metrics-server"}
+FROM_SCRATCH = {"cert-manager-controller", "coredns", "metrics-server"}
 DOCKERFILES = sorted(file.parent.name for file in (ROOT / "images").glob("*/Dockerfile"))
 RUN_BY_SOMEONE = [name for name in DOCKERFILES if name not in recipe.BASES.values()]
 
@@ -30,7 +30,8 @@ def repository(tmp_path: Path) -> Path:
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
-    (tmp_path / "build/bin/metrics-server").write_text("metrics-server")
+    for name in ("metrics-server", "cert-manager-controller"):
+        (tmp_path / "build/bin" / name).write_text(name)
     (tmp_path / "components").mkdir()
     shutil.copy(ROOT / recipe.VERSIONS, tmp_path / recipe.VERSIONS)
     return tmp_path

@@ -144,6 +144,26 @@ def test_a_missing_go_is_named_with_the_version_that_the_modules_need(
     assert not root.exists()
 
 
+def test_the_definitions_of_custom_resources_are_taken_without_compiling_anything(
+    calls: Callable[[], list[str]],
+) -> None:
+    found = toolchain.definitions() / "crds"
+    kinds = ("certificaterequests", "certificates", "clusterissuers", "issuers")
+    assert {file.name for file in found.iterdir()} == {
+        "acme.cert-manager.io_challenges.yaml",
+        *(f"cert-manager.io_{kind}.yaml" for kind in kinds),
+    }
+    assert [call for call in calls() if " build " in call] == []
+    assert toolchain.definitions() / "crds" == found
+    assert calls() == []
+
+
+def test_without_go_the_definitions_are_not_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(Problem, match=r"^go: not on PATH"):
+        toolchain.definitions()
+
+
 def test_missing_packages_are_those_not_installed_in_the_order_asked() -> None:
     assert packages.missing_debian_packages(["dpkg", "no-such-b", "coreutils", "no-such-a"]) == [
         "no-such-b",
