@@ -4,15 +4,20 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components import Api, Frontend, Memcached, Migration, Namespace, Postgres, Redis, Scheduler, Settings, Workers
+from components.cert_manager import CertManager
 
 settings = Settings.load()
 # A constant identifier: with another one, a moved kubeconfig would look like another cluster and replace everything.
 cluster = kubernetes.Provider("cluster", context=pulumi.Config().get("context"), cluster_identifier="platform")
 there = pulumi.ResourceOptions(provider=cluster)
 
+security = Namespace("security", settings.quota, opts=there)
 data = Namespace("data", settings.quota, opts=there)
 app = Namespace("app", settings.quota, opts=there)
 
+certificates = CertManager(
+    "cert-manager", settings.cert_manager, namespace=security, api_server=settings.api_server, opts=there
+)
 postgres = Postgres("postgres", settings.postgres, namespace=data, api_server=settings.api_server, opts=there)
 redis = Redis("redis", settings.redis, namespace=data, opts=there)
 memcached = Memcached("memcached", settings.memcached, namespace=data, opts=there)
@@ -48,7 +53,7 @@ scheduler = Scheduler(
 frontend = Frontend("frontend", settings.frontend, namespace=app, talks_to=[api.endpoint], opts=there)
 
 endpoints = [postgres.primary, redis.producer, memcached.endpoint, api.endpoint, frontend.endpoint]
-connected = [postgres, redis, migration, api, workers, scheduler, frontend]
+connected = [certificates, postgres, redis, migration, api, workers, scheduler, frontend]
 pulumi.export("url", settings.url)
 pulumi.export("endpoints", {endpoint.of.name: f"{endpoint.host}:{endpoint.port}" for endpoint in endpoints})
 pulumi.export("connections", [row for tier in connected for row in tier.connections])

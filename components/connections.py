@@ -7,6 +7,7 @@ import pulumi
 from pulumi_kubernetes import core, meta, networking
 
 from components.labels import Identity
+from components.settings import ApiServerSettings
 
 PRIVATE_RANGES = (
     "0.0.0.0/8",
@@ -66,6 +67,13 @@ class Range:
 
 INTERNET = Range(name="internet", cidrs=("0.0.0.0/0",), ports=(80, 443), excluded=PRIVATE_RANGES)
 """The public web, and no private address."""
+
+
+def api_server_range(settings: ApiServerSettings) -> Range:
+    """Return the cluster's own API server, which no selector can express: it runs in no pod."""
+    cidrs = [f"{address}/32" for address in settings.addresses]
+    return Range(name="api-server", cidrs=cidrs, ports=[settings.port])
+
 
 Peer = Endpoint | Range
 

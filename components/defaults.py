@@ -61,17 +61,14 @@ class Health:
     startup: core.v1.ProbeArgs
 
 
-def http_health(port: int) -> Health:
-    """Return probes of `/healthz` and `/readyz`, with two minutes to start."""
-    alive = core.v1.ProbeArgs(http_get=core.v1.HTTPGetActionArgs(path="/healthz", port=port))
-    ready = core.v1.ProbeArgs(http_get=core.v1.HTTPGetActionArgs(path="/readyz", port=port))
-    return _health(alive, ready)
+def http_health(port: int, *, alive: str = "/healthz", ready: str = "/readyz") -> Health:
+    """Return probes of these two paths, with two minutes to start."""
+    return _health(_get(alive, port), _get(ready, port))
 
 
 def rest_health(port: int) -> Health:
     """Return probes of Patroni's `/liveness` and `/readiness`; a server that copies a large database is not late to start."""
-    alive = core.v1.ProbeArgs(http_get=core.v1.HTTPGetActionArgs(path="/liveness", port=port))
-    ready = core.v1.ProbeArgs(http_get=core.v1.HTTPGetActionArgs(path="/readiness", port=port))
+    alive, ready = _get("/liveness", port), _get("/readiness", port)
     return replace(_health(alive, ready), startup=_health(alive, alive).startup)
 
 
@@ -85,6 +82,10 @@ def exec_health(port: int, ready: Sequence[str]) -> Health:
     """Return a liveness probe that connects and a readiness probe that runs `ready` in the container."""
     connect = core.v1.ProbeArgs(tcp_socket=core.v1.TCPSocketActionArgs(port=port))
     return _health(connect, core.v1.ProbeArgs(exec_=core.v1.ExecActionArgs(command=list(ready))))
+
+
+def _get(path: str, port: int) -> core.v1.ProbeArgs:
+    return core.v1.ProbeArgs(http_get=core.v1.HTTPGetActionArgs(path=path, port=port))
 
 
 def _health(alive: core.v1.ProbeArgs, ready: core.v1.ProbeArgs) -> Health:

@@ -48,6 +48,10 @@ class Identity:
             name=name or self.name, namespace=self.placement, labels=self.labels, annotations=ANNOTATIONS
         )
 
+    def cluster_metadata(self, name: str) -> meta.v1.ObjectMetaArgs:
+        """Metadata of an object of this workload that is in no namespace."""
+        return meta.v1.ObjectMetaArgs(name=name, labels=self.labels, annotations=ANNOTATIONS)
+
     def unnamed_metadata(self) -> meta.v1.ObjectMetaArgs:
         """Metadata of an object only our own pods consume: Pulumi names it, so new content rolls the pods."""
         return meta.v1.ObjectMetaArgs(namespace=self.placement, labels=self.labels, annotations=ANNOTATIONS)

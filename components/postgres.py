@@ -6,7 +6,7 @@ import pulumi
 from pulumi_kubernetes import core
 
 from components import patroni
-from components.connections import Endpoint, Range, connect, secret_env
+from components.connections import Endpoint, api_server_range, connect, secret_env
 from components.defaults import rest_health
 from components.labels import Identity
 from components.logins import ROLES, Logins
@@ -46,12 +46,7 @@ class Postgres(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         identity = namespace.identity(name, "database")
         members = Endpoint(of=identity, ports=[_PORT, patroni.PORT], service=f"{name}-instances")
-        kubernetes = Range(
-            name="api-server",
-            cidrs=[f"{address}/32" for address in api_server.addresses],
-            ports=[api_server.port],
-        )
-        connected = connect(identity, [members, kubernetes], child)
+        connected = connect(identity, [members, api_server_range(api_server)], child)
         passwords = {
             role: password(f"{name}-{role}", child) for role in ("superuser", "replication", "rewind", "restapi")
         }

@@ -159,6 +159,14 @@ class MemcachedSettings(WorkloadSettings):
     memory: Quantity = "96Mi"
 
 
+class CertManagerSettings(WorkloadSettings):
+    """What issues and renews certificates. One pod is active however many run."""
+
+    image: ImageReference = versions.CERT_MANAGER
+    scale: Scale = Scale(min=1, max=1)
+    cpu: Quantity = "25m"
+
+
 class QuotaSettings(_Data):
     """The most that all pods of one namespace may request."""
 
@@ -183,6 +191,7 @@ class Settings(_Data):
     domain: Fqdn
     quota: QuotaSettings = QuotaSettings()
     api_server: ApiServerSettings = ApiServerSettings()
+    cert_manager: CertManagerSettings = CertManagerSettings()
     postgres: PostgresSettings = PostgresSettings()
     redis: RedisSettings = RedisSettings()
     memcached: MemcachedSettings = MemcachedSettings()

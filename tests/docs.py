@@ -14,7 +14,7 @@ from components.settings import Settings
 from tests.render import ROOT, committed
 
 README = ROOT / "README.md"
-SHARED = ("app", "data")
+SHARED = ("app", "data", "security")
 """The namespaces drawn as boxes; what is in no namespace of ours is drawn beside them."""
 
 Row = Mapping[str, str | int]

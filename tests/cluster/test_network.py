@@ -27,6 +27,7 @@ CLIENTS = (
     "data/postgres",
     "data/redis",
     "data/memcached",
+    "security/cert-manager",
 )
 SERVICES = {
     "app/frontend": ("frontend",),
@@ -43,6 +44,7 @@ PORTS = {
     "data/postgres": (5432, 8008),
     "data/redis": (6379,),
     "data/memcached": (11211,),
+    "security/cert-manager": (9402, 9403),
 }
 
 
@@ -121,7 +123,7 @@ def test_each_pod_reaches_exactly_what_the_table_says(platform: Platform, target
 def test_the_clients_are_every_workload_there_is(platform: Platform) -> None:
     there = {
         f"{item['metadata']['namespace']}/{item['metadata']['name']}"
-        for namespace in ("app", "data")
+        for namespace in ("app", "data", "security")
         for item in platform.node.get("deployments,statefulsets", f"--namespace={namespace}")["items"]
     }
     assert there == set(CLIENTS)
@@ -151,7 +153,7 @@ def test_a_stranger_reaches_nothing_of_the_platform(platform: Platform, targets:
         eventually("the stranger runs", lambda: platform.node.pods("stranger", "api"))
         (pod,) = platform.node.pods("stranger", "api")
         found = reached(packets.pod(platform.node.process(pod)), targets)
-        assert not {name for name in found if name.startswith(("app/", "data/"))} - {"app/frontend:8080"}
+        assert not {name for name in found if name.startswith(("app/", "data/", "security/"))} - {"app/frontend:8080"}
         assert "dns" in found
     finally:
         platform.node.remove("stranger")

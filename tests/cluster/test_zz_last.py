@@ -90,5 +90,5 @@ def nothing_left(node: Node) -> bool:
     )
     assert left == ""
     namespaces = node.kubectl("get", "namespaces", "--output=name").split()
-    assert not {"namespace/app", "namespace/data"} & set(namespaces)
+    assert not {"namespace/app", "namespace/data", "namespace/security"} & set(namespaces)
     return eventually("volumes are gone", lambda: node.kubectl("get", "persistentvolumes", "--output=name") == "", 60)

@@ -66,6 +66,7 @@ def test_the_table_is_the_architecture() -> None:
         ("app/scheduler", "data/postgres", 5432),
         ("app/scheduler", "data/redis", 6379),
         ("app/frontend", "app/api", 8080),
+        ("security/cert-manager", "api-server", 6443),
     }
 
 
@@ -79,9 +80,9 @@ def test_the_internet_is_no_private_address() -> None:
 def test_no_other_policy_names_addresses() -> None:
     for stack in STACKS:
         with_blocks = {name for name, m in committed(stack).of("NetworkPolicy").items() if "ipBlock" in str(m["spec"])}
-        allowed = {"app/worker-scraping-to-internet", "data/postgres-to-api-server"} | (
-            {"app/frontend-from-outside"} if stack == "dev" else set[str]()
-        )
+        calls = {"data/postgres-to-api-server", "security/cert-manager-to-api-server"}
+        open_to_all = {"app/frontend-from-outside"} if stack == "dev" else set[str]()
+        allowed = {"app/worker-scraping-to-internet"} | calls | open_to_all
         assert with_blocks == allowed
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from local import verbs
-from local.engine import stackfile
+from local import toolchain, verbs
+from local.engine import Cluster, stackfile
 from local.node.layout import PORTS, RUN, STATE
 from local.problem import Problem
 from tests.render import ROOT
@@ -229,3 +229,34 @@ def test_the_verbs_are_listed_with_what_they_do(person: Person) -> None:
     for verb, action in verbs.STACK_VERBS.items():
         assert verb in printed
         assert (action.__doc__ or "").split()[0] in printed
+
+
+def test_a_context_learns_of_the_custom_resources_before_the_stack_needs_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done: list[str] = []
+
+    class Made:
+        def up(self, **_options: object) -> None:
+            done.append("stack")
+
+        def outputs(self) -> dict[str, str]:
+            return {"url": "https://platform.test"}
+
+    def check(_cluster: Cluster) -> None:
+        done.append("check")
+
+    def define(_cluster: Cluster, definitions: Path) -> None:
+        done.append(f"definitions in {definitions}")
+
+    def engine(_target: verbs.Target, **_options: object) -> Made:
+        return Made()
+
+    (tmp_path / "kubectl").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(Cluster, "check", check)
+    monkeypatch.setattr(Cluster, "define", define)
+    monkeypatch.setattr(toolchain, "definitions", lambda: tmp_path)
+    monkeypatch.setattr(verbs, "engine", engine)
+    verbs.up(verbs.Target(stack="dev", context="theirs"))
+    assert done == ["check", f"definitions in {tmp_path / 'crds'}", "stack"]

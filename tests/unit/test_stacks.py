@@ -1,14 +1,18 @@
 """Every stack, rendered from the real program: valid, consistent, and ordered dev <= staging <= prod."""
 
 import json
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import pytest
 
+from tests import custom_resources
 from tests.render import SECRET, STACKS, Manifest, committed, render, stack_config
 
 KUBERNETES = "1.34"
+CUSTOM = "cert-manager.io/"
 
 
 def workloads(stack: str) -> list[Manifest]:
@@ -21,10 +25,14 @@ def pod(manifest: Manifest) -> Manifest:
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_every_manifest_is_valid_under_the_strict_schema(stack: str) -> None:
+def test_every_manifest_is_valid_under_the_strict_schema(stack: str, definitions: Path) -> None:
+    known = custom_resources.schemas(definitions)
     for manifest in committed(stack).manifests:
         whole: Manifest = {key: value for key, value in manifest.items() if value != SECRET}
-        kubernetes_validate.validate(whole, KUBERNETES, strict=True)
+        if manifest["apiVersion"].startswith(CUSTOM):
+            custom_resources.validate(whole, known)
+        else:
+            kubernetes_validate.validate(whole, KUBERNETES, strict=True)
 
 
 def test_the_strict_schema_refuses_a_misspelt_field() -> None:
@@ -34,9 +42,22 @@ def test_the_strict_schema_refuses_a_misspelt_field() -> None:
         kubernetes_validate.validate(broken, KUBERNETES, strict=True)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"dnsName": ["a.test"]}, "dnsName"), ({"isCA": "yes"}, "boolean"), ({"privateKey": {"sized": 1}}, "sized")],
+)
+def test_the_definitions_refuse_a_wrong_field_of_a_custom_resource(
+    definitions: Path, wrong: dict[str, Any], said: str
+) -> None:
+    manifest = committed("dev").of("Certificate")["security/platform-root"]
+    broken = {**manifest, "spec": {**manifest["spec"], **wrong}}
+    with pytest.raises(jsonschema.ValidationError, match=said):
+        custom_resources.validate(broken, custom_resources.schemas(definitions))
+
+
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_box_of_the_diagrams_that_this_part_covers_is_there(stack: str) -> None:
-    deployments = {"app/frontend", "app/api", "app/scheduler", "data/memcached"}
+    deployments = {"app/frontend", "app/api", "app/scheduler", "data/memcached", "security/cert-manager"}
     deployments |= {f"app/worker-{kind}" for kind in ("scraping", "processing", "analytics")}
     assert set(committed(stack).of("Deployment")) == deployments
     assert set(committed(stack).of("StatefulSet")) == {"data/postgres", "data/redis"}
@@ -48,7 +69,9 @@ def test_every_box_of_the_diagrams_that_this_part_covers_is_there(stack: str) ->
         "data/redis-instances",
     }
     assert set(committed(stack).of("Service")) == deployments | services
-    assert deployments - {"app/scheduler", "data/memcached"} == set(committed(stack).of("HorizontalPodAutoscaler"))
+    assert deployments - {"app/scheduler", "data/memcached", "security/cert-manager"} == set(
+        committed(stack).of("HorizontalPodAutoscaler")
+    )
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -81,13 +104,13 @@ def test_services_budgets_and_autoscalers_reach_exactly_one_workload(stack: str)
 
 
 def test_the_database_may_change_its_own_objects_and_no_others() -> None:
-    (role,) = committed("prod").of("Role").values()
+    role = committed("prod").of("Role")["data/postgres"]
     names = {"postgres-config", "postgres-leader", "postgres-sync", "postgres-failover", "postgres-failsafe"}
     for rule in role["rules"]:
         assert set(rule["resources"]) <= {"configmaps", "pods"}
         if not set(rule["verbs"]) <= {"list", "watch", "create"}:
             assert set(rule["resourceNames"]) <= names | {f"postgres-{ordinal}" for ordinal in range(3)}
-    (binding,) = committed("prod").of("RoleBinding").values()
+    binding = committed("prod").of("RoleBinding")["data/postgres"]
     assert [subject["name"] for subject in binding["subjects"]] == ["postgres"]
 
 
@@ -117,12 +140,13 @@ def test_an_autoscaler_owns_the_number_of_pods(stack: str) -> None:
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_every_pod_is_restricted_and_only_the_database_calls_the_api_server(stack: str) -> None:
+def test_every_pod_is_restricted_and_only_two_call_the_api_server(stack: str) -> None:
     accounts = committed(stack).of("ServiceAccount")
     for manifest in workloads(stack):
         spec = pod(manifest)
         account = accounts[f"{manifest['metadata']['namespace']}/{spec['serviceAccountName']}"]
-        calls = f"{manifest['metadata']['namespace']}/{manifest['metadata']['name']}" == "data/postgres"
+        name = f"{manifest['metadata']['namespace']}/{manifest['metadata']['name']}"
+        calls = name in ("data/postgres", "security/cert-manager")
         assert spec["automountServiceAccountToken"] is calls
         assert account["automountServiceAccountToken"] is False
         assert spec["enableServiceLinks"] is False
