@@ -12,12 +12,12 @@ cluster = kubernetes.Provider("cluster", context=pulumi.Config().get("context"),
 there = pulumi.ResourceOptions(provider=cluster)
 
 security = Namespace("security", settings.quota, opts=there)
-data = Namespace("data", settings.quota, opts=there)
-app = Namespace("app", settings.quota, opts=there)
-
 certificates = CertManager(
     "cert-manager", settings.cert_manager, namespace=security, api_server=settings.api_server, opts=there
 )
+data = Namespace("data", settings.quota, issuer=certificates.issuer, opts=there)
+app = Namespace("app", settings.quota, issuer=certificates.issuer, opts=there)
+
 postgres = Postgres("postgres", settings.postgres, namespace=data, api_server=settings.api_server, opts=there)
 redis = Redis("redis", settings.redis, namespace=data, opts=there)
 memcached = Memcached("memcached", settings.memcached, namespace=data, opts=there)

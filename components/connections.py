@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pulumi
 from pulumi_kubernetes import core, meta, networking
 
+from components.certificates import TRUST, trusted
 from components.labels import Identity
 from components.settings import ApiServerSettings
 
@@ -28,8 +29,9 @@ class Endpoint:
     """A place a workload can be reached, and what a client must know to reach it.
 
     `ports` has the one it is there for first. `env` is plain and `secrets` are not; their keys are `{SERVER}_{PROPERTY}`.
-    `service` is the Service's name, where it differs from the workload's. `ours` is false for a server this program does
-    not deploy: then only the client's side is opened.
+    `service` is the Service's name, where it differs from the workload's. `tls` says that the server has a certificate of
+    the platform's, which clients verify. `ours` is false for a server this program does not deploy: then only the client's
+    side is opened.
     """
 
     of: Identity
@@ -37,6 +39,7 @@ class Endpoint:
     service: str | None = None
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
+    tls: bool = False
     ours: bool = True
 
     @property
@@ -80,9 +83,10 @@ Peer = Endpoint | Range
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connections:
-    """What a client's declared connections amount to: its container's environment, and rows of the connection table."""
+    """What a client's declared connections amount to: environment, files by mount path, rows of the connection table."""
 
     env: Sequence[core.v1.EnvVarArgs]
+    files: Mapping[str, core.v1.VolumeArgs]
     rows: Sequence[Mapping[str, str | int]]
 
 
@@ -112,7 +116,8 @@ def connect(client: Identity, peers: Sequence[Peer], opts: pulumi.ResourceOption
     if secret:
         # A pod cannot read a Secret of another namespace, so the client's namespace gets one of its own.
         env += secret_env(client, f"{client.name}-connections", secret, opts)
-    return Connections(env=env, rows=rows)
+    verifies = any(isinstance(peer, Endpoint) and peer.tls for peer in peers)
+    return Connections(env=env, files={TRUST: trusted(client)} if verifies else {}, rows=rows)
 
 
 def allow(client: Identity, endpoint: Endpoint, opts: pulumi.ResourceOptions) -> None:

@@ -15,13 +15,16 @@ class Identity:
     """A workload's name, the namespace it lives in, and the tier it is drawn in.
 
     `namespace` is the plain name, for DNS and selectors. `placement` is the same name as the created Namespace reports
-    it, so that whatever is placed there waits for the Namespace and is deleted before it.
+    it, so that whatever is placed there waits for the Namespace and is deleted before it. `issuer` is who
+    issues certificates to servers there, and `trust` names the Secret whose `ca.crt` its clients verify servers against.
     """
 
     name: str
     namespace: str
     tier: str
     placement: pulumi.Input[str]
+    issuer: pulumi.Input[str] = ""
+    trust: pulumi.Input[str] = ""
 
     @property
     def selector(self) -> dict[str, str]:

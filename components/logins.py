@@ -43,6 +43,7 @@ class Logins(pulumi.ComponentResource):
             health=None,
             args=["apply-logins"],
             env=[*connected.env, *env],
+            files=connected.files,
         )
         job(self, identity, pod, after)
         self.connections = connected.rows

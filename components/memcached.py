@@ -2,6 +2,7 @@
 
 import pulumi
 
+from components.certificates import CA_FILE, TLS, certificate
 from components.connections import Endpoint
 from components.defaults import tcp_health
 from components.namespaces import Namespace
@@ -13,6 +14,18 @@ from components.workload import Workload
 _PORT = 11211
 _USER = 11211  # the uid of the upstream image
 
+# With a renewed certificate it starts anew, empty: its own way to read one again takes a client that speaks TLS.
+_START = f"""\
+watch() {{
+    read_as=$(cksum <{TLS}/tls.crt)
+    while sleep 30; do
+        [ "$(cksum <{TLS}/tls.crt)" = "$read_as" ] || kill 1
+    done
+}}
+watch &
+exec memcached "$@"
+"""
+
 
 class Memcached(pulumi.ComponentResource):
     """Memcached: fast, bounded, and allowed to forget."""
@@ -20,28 +33,43 @@ class Memcached(pulumi.ComponentResource):
     endpoint: Endpoint
 
     def __init__(
-        self, name: str, args: MemcachedSettings, *, namespace: Namespace, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        args: MemcachedSettings,
+        *,
+        namespace: Namespace,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("platform:index:Memcached", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        identity = namespace.identity(name, "cache")
         # Items get two thirds; connections, hash table and slab slack the rest.
         megabytes = bytes_of(args.memory) * 2 // 3 >> 20
+        options = [f"--memory-limit={megabytes}", "--conn-limit=1024", "--disable-flush-all"]
+        options += ["--enable-ssl", f"--extended=ssl_chain_cert={TLS}/tls.crt,ssl_key={TLS}/tls.key"]
         server = Workload(
-            namespace.identity(name, "cache"),
+            identity,
             PodArgs(
                 image=args.image,
                 ports={"memcached": _PORT},
                 cpu=args.cpu,
                 memory=args.memory,
                 user=_USER,
-                args=[f"--memory-limit={megabytes}", "--conn-limit=1024", "--disable-flush-all"],
+                args=["sh", "-c", _START, "memcached", *options],
+                files={TLS: certificate(identity, [identity.host(name)], child)},
                 health=tcp_health(_PORT),
             ),
             args.scale,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=child,
         )
         self.endpoint = Endpoint(
             of=server.endpoint.of,
             ports=[_PORT],
-            env={"MEMCACHED_HOST": server.endpoint.host, "MEMCACHED_PORT": str(_PORT)},
+            env={
+                "MEMCACHED_HOST": server.endpoint.host,
+                "MEMCACHED_PORT": str(_PORT),
+                "MEMCACHED_CA_FILE": CA_FILE,
+            },
+            tls=True,
         )
         self.register_outputs({"host": server.endpoint.host, "port": _PORT})

@@ -41,6 +41,7 @@ class Migration(pulumi.ComponentResource):
             health=None,
             args=["alembic", "upgrade", "head"],
             env=connected.env,
+            files=connected.files,
         )
         made = job(self, identity, pod, after)
         self.connections = connected.rows

@@ -3,6 +3,7 @@
 import pulumi
 from pulumi_kubernetes import core, meta, networking
 
+from components.certificates import trust
 from components.labels import ANNOTATIONS, Identity
 from components.settings import QuotaSettings
 
@@ -11,12 +12,19 @@ class Namespace(pulumi.ComponentResource):
     """A namespace in which nothing privileged runs, nothing talks unless allowed, and nothing grows without bound.
 
     Pod Security *restricted* is enforced; traffic is denied both ways but for DNS; pods share a quota, and containers
-    that name no resources get small ones.
+    that name no resources get small ones. With an `issuer`, servers in it get certificates, and clients can verify them.
     """
 
     name: str
 
-    def __init__(self, name: str, quota: QuotaSettings, *, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        quota: QuotaSettings,
+        *,
+        issuer: pulumi.Input[str] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         super().__init__("platform:index:Namespace", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         self.name = name
@@ -91,8 +99,17 @@ class Namespace(pulumi.ComponentResource):
             ),
             opts=child,
         )
+        self._issuer = "" if issuer is None else issuer
+        self._trust = trust(name, metadata("trust"), issuer, child) if issuer is not None else ""
         self.register_outputs({"name": name})
 
     def identity(self, name: str, tier: str) -> Identity:
         """Return the identity of a workload that lives here."""
-        return Identity(name=name, namespace=self.name, tier=tier, placement=self._placement)
+        return Identity(
+            name=name,
+            namespace=self.name,
+            tier=tier,
+            placement=self._placement,
+            issuer=self._issuer,
+            trust=self._trust,
+        )

@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes import core, rbac
 
+from components.certificates import TLS
 from components.labels import ANNOTATIONS, Identity
 from components.quantities import bytes_of
 from components.settings import PostgresSettings
@@ -66,6 +67,10 @@ def _parameters(args: PostgresSettings) -> dict[str, Any]:
         "tcp_keepalives_count": 3,
         "client_connection_check_interval": "10s",
         "idle_in_transaction_session_timeout": "60s",
+        "ssl": "on",
+        "ssl_cert_file": f"{TLS}/tls.crt",
+        "ssl_key_file": f"{TLS}/tls.key",
+        "ssl_min_protocol_version": "TLSv1.3",
         "password_encryption": "scram-sha-256",
         "shared_preload_libraries": "pg_stat_statements,pgaudit",
         "pgaudit.log": "ddl, role",
@@ -81,15 +86,15 @@ def _parameters(args: PostgresSettings) -> dict[str, Any]:
 
 
 # Inside the container the system user `postgres` is the superuser of the same name; nobody else uses the socket. Which pods
-# reach the port is the network policy's business; who they are is proven with a password that is never sent in the clear.
+# reach the port is the network policy's business; who they are is proven with a password, and none comes in without TLS.
 _ACCESS = [
     "local all postgres peer",
     "local replication replication scram-sha-256",  # Patroni asks its own server for its timeline this way
-    "host replication replication all scram-sha-256",
+    "hostssl replication replication all scram-sha-256",
     "host all replication all reject",
-    "host postgres rewind all scram-sha-256",
+    "hostssl postgres rewind all scram-sha-256",
     "host all rewind all reject",
-    "host all all all scram-sha-256",
+    "hostssl all all all scram-sha-256",
 ]
 
 

@@ -6,6 +6,7 @@ import pulumi
 from pulumi_kubernetes import core
 
 from components import patroni
+from components.certificates import CA_FILE, TLS, certificate
 from components.connections import Endpoint, api_server_range, connect, secret_env
 from components.defaults import rest_health
 from components.labels import Identity
@@ -56,6 +57,11 @@ class Postgres(pulumi.ComponentResource):
             {f"PATRONI_{role.upper()}_PASSWORD": value for role, value in passwords.items()},
             child,
         )
+        services = [
+            members.host,
+            f"*.{members.host}",
+            *(identity.host(f"{name}-{role}") for role in ("primary", "replicas")),
+        ]
         pod = PodArgs(
             image=args.image,
             ports={"postgres": _PORT, "patroni": patroni.PORT},
@@ -63,6 +69,7 @@ class Postgres(pulumi.ComponentResource):
             memory=args.memory,
             user=_USER,
             env=[core.v1.EnvVarArgs(name="PATRONI_SCOPE", value=name), *_whereabouts(), *secrets],
+            files={TLS: certificate(identity, services, child)},
             health=rest_health(patroni.PORT),
             shutdown_seconds=55,  # a fast shutdown still writes a checkpoint
             token=True,
@@ -87,8 +94,10 @@ class Postgres(pulumi.ComponentResource):
                     "POSTGRES_PORT": str(_PORT),
                     "POSTGRES_DATABASE": _DATABASE,
                     "POSTGRES_USERNAME": login,
+                    "POSTGRES_CA_FILE": CA_FILE,
                 },
                 secrets={"POSTGRES_PASSWORD": secret},
+                tls=True,
             )
 
         given = {role: password(f"{name}-{role}", child) for role in ROLES}
@@ -111,7 +120,7 @@ def _replicas(name: str, identity: Identity, opts: pulumi.ResourceOptions) -> En
     ports = {"postgres": _PORT}
     host = service(f"{name}-replicas", identity, ports, opts, labels=patroni.REPLICA)
     env = {"POSTGRES_REPLICA_HOST": host, "POSTGRES_REPLICA_PORT": str(_PORT)}
-    return Endpoint(of=identity, ports=[_PORT], service=f"{name}-replicas", env=env)
+    return Endpoint(of=identity, ports=[_PORT], service=f"{name}-replicas", env=env, tls=True)
 
 
 def _whereabouts() -> list[core.v1.EnvVarArgs]:

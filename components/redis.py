@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 from pulumi_kubernetes import core
 
+from components.certificates import CA_FILE, TLS, certificate
 from components.connections import Endpoint, connect
 from components.defaults import exec_health
 from components.labels import Identity
@@ -21,6 +22,13 @@ _USER = 999  # the uid of the upstream image, and so of existing volumes
 
 # Every write is on disk before it is acknowledged, and a full queue says so: an evicted job would be a lost job.
 _CONFIGURATION = """\
+port 0
+tls-port {port}
+tls-cert-file {tls}/tls.crt
+tls-key-file {tls}/tls.key
+tls-ca-cert-file {tls}/ca.crt
+tls-auth-clients no
+tls-replication yes
 dir /data
 appendonly yes
 appendfsync always
@@ -46,8 +54,21 @@ _RIGHTS = {
 }
 """What each account may do: streams under `jobs:`, and of those what its part of the work needs. `operator` is for runbooks."""
 
-# Which pod leads is a setting; a pod that follows takes everything from the one that leads, and refuses writes.
+_CLI = f"redis-cli --tls --cacert {TLS}/ca.crt --no-auth-warning"
+
+# Which pod leads is a setting; a pod that follows takes everything from the one that leads, and refuses writes. Beside the
+# server runs what lets it read its certificate again when that was renewed: set anew, the same names are read anew.
 _START = """\
+watch() {{
+    read_as=$(cksum <{tls}/tls.crt)
+    while sleep 30; do
+        found=$(cksum <{tls}/tls.crt) || continue
+        [ "$found" != "$read_as" ] || continue
+        REDISCLI_AUTH=$(cat /etc/redis/operator) {cli} --user operator config set \\
+            tls-cert-file {tls}/tls.crt tls-key-file {tls}/tls.key tls-ca-cert-file {tls}/ca.crt && read_as=$found
+    done
+}}
+watch &
 set -- redis-server /etc/redis/redis.conf --maxmemory {maxmemory}
 case "$HOSTNAME" in
     {leader}) exec "$@" ;;
@@ -68,7 +89,12 @@ class Redis(pulumi.ComponentResource):
     connections: Sequence[Mapping[str, str | int]]
 
     def __init__(
-        self, name: str, args: RedisSettings, *, namespace: Namespace, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        args: RedisSettings,
+        *,
+        namespace: Namespace,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("platform:index:Redis", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
@@ -81,6 +107,8 @@ class Redis(pulumi.ComponentResource):
             leader=leader,
             headless=members.host,
             port=_PORT,
+            tls=TLS,
+            cli=_CLI,
             # The rest of the container's memory is for the copy-on-write pages of an append-only file rewrite.
             maxmemory=bytes_of(args.memory) * 3 // 4,
         )
@@ -93,10 +121,11 @@ class Redis(pulumi.ComponentResource):
                 memory=args.memory,
                 user=_USER,
                 args=["sh", "-c", start],
-                files={"/etc/redis": _configuration(identity, passwords, child)},
-                health=exec_health(
-                    _PORT, ["sh", "-c", 'test "$(redis-cli --no-auth-warning --user probe --pass probe ping)" = PONG']
-                ),
+                files={
+                    "/etc/redis": _configuration(identity, passwords, child),
+                    TLS: certificate(identity, [identity.host(name), f"*.{members.host}"], child),
+                },
+                health=exec_health(_PORT, ["sh", "-c", f'test "$({_CLI} --user probe --pass probe ping)" = PONG']),
             ),
             args.volume,
             instances=2,
@@ -108,8 +137,14 @@ class Redis(pulumi.ComponentResource):
             return Endpoint(
                 of=identity,
                 ports=[_PORT],
-                env={"REDIS_HOST": host, "REDIS_PORT": str(_PORT), "REDIS_USERNAME": user},
+                env={
+                    "REDIS_HOST": host,
+                    "REDIS_PORT": str(_PORT),
+                    "REDIS_USERNAME": user,
+                    "REDIS_CA_FILE": CA_FILE,
+                },
                 secrets={"REDIS_PASSWORD": passwords[user]},
+                tls=True,
             )
 
         self.producer, self.consumer, self.keeper = endpoint("producer"), endpoint("consumer"), endpoint("keeper")
@@ -125,7 +160,9 @@ def _configuration(
         metadata=identity.unnamed_metadata(),
         string_data={
             "users.acl": pulumi.Output.all(**passwords).apply(_accounts),
-            "redis.conf": passwords["replica"].apply(lambda replica: _CONFIGURATION.format(replica=replica)),
+            "redis.conf": passwords["replica"].apply(
+                lambda replica: _CONFIGURATION.format(port=_PORT, tls=TLS, replica=replica)
+            ),
             "operator": passwords["operator"],
         },
         immutable=True,

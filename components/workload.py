@@ -37,6 +37,7 @@ class Workload(pulumi.ComponentResource):
         super().__init__("platform:index:Workload", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         connected = connect(identity, talks_to, child)
+        pod = replace(args, env=[*args.env, *connected.env], files={**args.files, **connected.files})
         account = service_account(identity, child)
         autoscaled = scale.min != scale.max
         deployment = apps.v1.Deployment(
@@ -51,7 +52,7 @@ class Workload(pulumi.ComponentResource):
                     rolling_update=apps.v1.RollingUpdateDeploymentArgs(max_unavailable=0, max_surge=1),
                 ),
                 revision_history_limit=5,
-                template=pod_template(identity, replace(args, env=[*args.env, *connected.env]), account),
+                template=pod_template(identity, pod, account),
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )

@@ -4,6 +4,7 @@ set -eu
 : "${POSTGRES_HOST:?is not set}" "${POSTGRES_DATABASE:?is not set}" "${POSTGRES_LOGINS:?is not set}"
 export PGHOST="$POSTGRES_HOST" PGPORT="${POSTGRES_PORT:-5432}" PGUSER="${POSTGRES_USERNAME:-postgres}" PGDATABASE=postgres
 export PGPASSWORD="${POSTGRES_PASSWORD:?is not set}" PGCONNECT_TIMEOUT=3
+export PGSSLMODE=verify-full PGSSLROOTCERT="${POSTGRES_CA_FILE:?is not set}"
 
 # A new pod's packets are refused until the node's firewall has heard of the pod.
 waited=0

@@ -8,6 +8,7 @@ if [ "${1:-patroni}" = patroni ]; then
     : "${PATRONI_REWIND_PASSWORD:?is not set}" "${PATRONI_RESTAPI_PASSWORD:?is not set}"
     # A volume's fsGroup may have opened the directory to its group; the server would refuse it.
     [ ! -d "$PGDATA" ] || chmod 0700 "$PGDATA"
+    watch-certificate &
     set -- patroni /etc/patroni/patroni.yml
 fi
 exec "$@"

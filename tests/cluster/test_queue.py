@@ -18,7 +18,7 @@ def _site(platform: Platform) -> Generator[None]:
 
 def ask(node: Node, pod: str, *command: str, user: str = "operator") -> str:
     """Run a command of redis-cli in a pod, as `operator`, whose password is in the pod."""
-    script = f'redis-cli --no-auth-warning --user {user} --pass "$(cat /etc/redis/operator)" "$@"'
+    script = f'REDISCLI_AUTH=$(cat /etc/redis/operator) redis-cli --tls --cacert /etc/tls/ca.crt --user {user} "$@"'
     return node.kubectl("exec", "--namespace=data", pod, "--", "sh", "-c", script, "sh", *command).strip()
 
 

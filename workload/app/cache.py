@@ -1,6 +1,7 @@
 """The totals in Memcached: written by analytics, read by the API before it asks Postgres. A dead cache is a miss."""
 
 import logging
+import ssl
 
 from pydantic import ValidationError
 from pymemcache.client.base import PooledClient
@@ -23,7 +24,15 @@ class Cache:
         self._client: PooledClient | None = None
         if settings.memcached_host:
             server = (settings.memcached_host, settings.memcached_port)
-            self._client = PooledClient(server, connect_timeout=0.5, timeout=0.5, no_delay=True, max_pool_size=16)
+            authority = settings.memcached_ca_file
+            self._client = PooledClient(
+                server,
+                connect_timeout=0.5,
+                timeout=0.5,
+                no_delay=True,
+                max_pool_size=16,
+                tls_context=ssl.create_default_context(cafile=authority) if authority else None,
+            )
 
     def check(self) -> None:
         """Raise unless it answers, or there is none."""

@@ -37,6 +37,7 @@ def _pool(settings: Postgres, host: str, port: int, name: str, *, primary: bool)
             "password": settings.postgres_password.get_secret_value(),
             "application_name": name,
             "connect_timeout": 3,
+            **settings.verification,
             "tcp_user_timeout": 10_000,
             "autocommit": True,
             "options": "-c statement_timeout=10s -c idle_in_transaction_session_timeout=30s",

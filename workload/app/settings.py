@@ -58,16 +58,24 @@ class Server(Section):
 
 
 class Postgres(Section):
-    """TLS needs no field here: libpq reads PGSSLMODE and PGSSLROOTCERT itself."""
+    """With a CA file the server must prove its name with a certificate of that authority; without one, anything is taken."""
 
     postgres_host: HostName
     postgres_port: Port
     postgres_database: str
     postgres_username: str
     postgres_password: SecretStr
+    postgres_ca_file: str | None = None
     postgres_replica_host: HostName | None = None
     postgres_replica_port: Port = 5432
     postgres_connections: int = Field(default=8, ge=1, le=100)
+
+    @property
+    def verification(self) -> dict[str, str]:
+        """How libpq is to verify the server."""
+        if self.postgres_ca_file is None:
+            return {}
+        return {"sslmode": "verify-full", "sslrootcert": self.postgres_ca_file}
 
 
 class Redis(Section):
@@ -77,6 +85,7 @@ class Redis(Section):
     redis_port: Port
     redis_username: str = "default"
     redis_password: SecretStr
+    redis_ca_file: str | None = None
     job_retry_after_seconds: Seconds = 30
 
 
@@ -85,6 +94,7 @@ class Memcached(Section):
 
     memcached_host: HostName | None = None
     memcached_port: Port = 11211
+    memcached_ca_file: str | None = None
 
 
 class Scrape(Section):

@@ -27,7 +27,7 @@ def migrate() -> None:
         settings.postgres_port,
         settings.postgres_database,
     )
-    engine = create_engine(url, poolclass=pool.NullPool, connect_args={"connect_timeout": 5})
+    engine = create_engine(url, poolclass=pool.NullPool, connect_args={"connect_timeout": 5, **settings.verification})
     with _connected(engine, limits.migration_wait_seconds) as connection:
         # Two Jobs may overlap when a rollout is repeated: the second waits here, then finds nothing to do.
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})

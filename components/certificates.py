@@ -1,0 +1,80 @@
+"""Who a server is, proven: a certificate for each, and in each namespace what to verify it against."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pulumi
+from pulumi_kubernetes import apiextensions, core, meta
+
+from components.labels import ANNOTATIONS, Identity
+
+TLS = "/etc/tls"
+"""Where a server finds `tls.crt`, `tls.key` and `ca.crt`. All three are replaced, in place, when they are renewed."""
+
+TRUST = "/etc/trust"
+"""Where a client finds `ca.crt`, the authority that every server of the platform is verified against."""
+
+CA_FILE = f"{TRUST}/ca.crt"
+
+# A leaf lives for 90 days and is renewed after 60, so that a renewal may fail for a month before anybody notices.
+_LIFETIME, _RENEWED_BEFORE = "2160h", "720h"
+
+
+def certificate(
+    identity: Identity,
+    hosts: Sequence[str],
+    opts: pulumi.ResourceOptions,
+    *,
+    usage: str = "server auth",
+) -> core.v1.VolumeArgs:
+    """Have a certificate for these host names issued and renewed, and return the volume to mount at `TLS` once it is there.
+
+    `usage` is "server auth", or "client auth" for a client that proves who it is.
+    """
+    name = f"{identity.name}-tls"
+    secret = _issued(name, identity.metadata(name), _leaf(name, hosts, usage, identity.issuer), opts)
+    return core.v1.VolumeArgs(name="tls", secret=core.v1.SecretVolumeSourceArgs(secret_name=secret, default_mode=0o440))
+
+
+def trust(
+    namespace: str, metadata: meta.v1.ObjectMetaArgs, issuer: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> pulumi.Output[str]:
+    """Return the name of the Secret whose `ca.crt` the clients in a namespace verify servers against.
+
+    cert-manager writes the authority beside each certificate that it issues; this one is issued for nothing else.
+    """
+    leaf = _leaf("trust", [f"trust.{namespace}.svc.cluster.local"], "client auth", issuer)
+    return _issued(f"{namespace}-trust", metadata, leaf, opts)
+
+
+def trusted(client: Identity) -> core.v1.VolumeArgs:
+    """Return the volume to mount at `TRUST`: the authority alone, not the key of the certificate beside it."""
+    items = [core.v1.KeyToPathArgs(key="ca.crt", path="ca.crt")]
+    secret = core.v1.SecretVolumeSourceArgs(secret_name=client.trust, default_mode=0o444, items=items)
+    return core.v1.VolumeArgs(name="trust", secret=secret)
+
+
+def _leaf(secret: str, hosts: Sequence[str], usage: str, issuer: pulumi.Input[str]) -> dict[str, Any]:
+    return {
+        "secretName": secret,
+        "secretTemplate": {"labels": {"app.kubernetes.io/part-of": "platform"}},
+        "dnsNames": list(hosts),
+        "duration": _LIFETIME,
+        "renewBefore": _RENEWED_BEFORE,
+        "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
+        "usages": ["digital signature", usage],
+        "issuerRef": {"group": "cert-manager.io", "kind": "ClusterIssuer", "name": issuer},
+    }
+
+
+def _issued(
+    name: str, metadata: meta.v1.ObjectMetaArgs, leaf: dict[str, Any], opts: pulumi.ResourceOptions
+) -> pulumi.Output[str]:
+    """Create the Certificate and return the name of its Secret, once it is issued."""
+    # What mounts the Secret must not start before it is there: the kubelet tries again ever more rarely.
+    metadata.annotations = ANNOTATIONS | {"pulumi.com/waitFor": "condition=Ready"}
+    made = apiextensions.CustomResource(
+        name, api_version="cert-manager.io/v1", kind="Certificate", metadata=metadata, spec=leaf, opts=opts
+    )
+    secret: str = leaf["secretName"]
+    return made.urn.apply(lambda _issued: secret)
