@@ -18,7 +18,7 @@ _USER = 11211  # the uid of the upstream image
 _START = f"""\
 watch() {{
     read_as=$(cksum <{TLS}/tls.crt)
-    while sleep 30; do
+    while sleep 10; do
         [ "$(cksum <{TLS}/tls.crt)" = "$read_as" ] || kill 1
     done
 }}

@@ -61,7 +61,7 @@ _CLI = f"redis-cli --tls --cacert {TLS}/ca.crt --no-auth-warning"
 _START = """\
 watch() {{
     read_as=$(cksum <{tls}/tls.crt)
-    while sleep 30; do
+    while sleep 10; do
         found=$(cksum <{tls}/tls.crt) || continue
         [ "$found" != "$read_as" ] || continue
         REDISCLI_AUTH=$(cat /etc/redis/operator) {cli} --user operator config set \\

@@ -4,7 +4,7 @@ set -eu
 certificate=/etc/tls/tls.crt
 
 read_as=$(cksum <"$certificate")
-while sleep 30; do
+while sleep 10; do
     found=$(cksum <"$certificate") || continue
     [ "$found" != "$read_as" ] || continue
     # A server that is down reads it when it starts.

@@ -95,6 +95,7 @@ LOGINS = {
     "POSTGRES_DATABASE": "platform",
     "POSTGRES_USERNAME": "postgres",
     "POSTGRES_PASSWORD": "canary of the superuser",
+    "POSTGRES_CA_FILE": "/etc/trust/ca.crt",
     "POSTGRES_LOGINS": '{"application": "canary of the application"}',
 }
 
