@@ -1,10 +1,12 @@
 """The platform's tiers: one file per thing a person would draw, building blocks beside them."""
 
 from components.api import Api
+from components.cert_manager import CertManager
 from components.frontend import Frontend
 from components.memcached import Memcached
 from components.migration import Migration
 from components.namespaces import Namespace
+from components.pgbouncer import PgBouncer
 from components.postgres import Postgres
 from components.redis import Redis
 from components.scheduler import Scheduler
@@ -13,10 +15,12 @@ from components.worker import Workers
 
 __all__ = [
     "Api",
+    "CertManager",
     "Frontend",
     "Memcached",
     "Migration",
     "Namespace",
+    "PgBouncer",
     "Postgres",
     "Redis",
     "Scheduler",

@@ -29,7 +29,7 @@ class Api(pulumi.ComponentResource):
         after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("platform:index:Api", name, None, opts)
+        super().__init__("platform:index:Api", name, None, opts or namespace.within)
         server = Workload(
             namespace.identity(name, "api"),
             http_pod(args, env=[scraped.allowed_hosts(sites)]),

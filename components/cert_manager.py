@@ -56,7 +56,7 @@ class CertManager(pulumi.ComponentResource):
         api_server: ApiServerSettings,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("platform:index:CertManager", name, None, opts)
+        super().__init__("platform:index:CertManager", name, None, opts or namespace.within)
         child = pulumi.ResourceOptions(parent=self)
         identity = namespace.identity(name, "security")
         pod = PodArgs(

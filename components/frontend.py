@@ -26,7 +26,7 @@ class Frontend(pulumi.ComponentResource):
         talks_to: Sequence[Peer],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("platform:index:Frontend", name, None, opts)
+        super().__init__("platform:index:Frontend", name, None, opts or namespace.within)
         child = pulumi.ResourceOptions(parent=self)
         server = Workload(
             namespace.identity(name, "frontend"),

@@ -10,8 +10,8 @@ from components.jobs import job
 from components.labels import Identity
 from components.pods import PodArgs
 
-ROLES = ("migration", "application", "reader", "monitoring")
-"""The logins, each for one kind of work: own the schema, change rows, read rows, read statistics."""
+ROLES = ("migration", "application", "reader", "monitoring", "pooler")
+"""The logins, each for one kind of work: own the schema, change rows, read rows, read statistics, check other logins."""
 
 
 class Logins(pulumi.ComponentResource):

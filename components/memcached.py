@@ -40,7 +40,7 @@ class Memcached(pulumi.ComponentResource):
         namespace: Namespace,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("platform:index:Memcached", name, None, opts)
+        super().__init__("platform:index:Memcached", name, None, opts or namespace.within)
         child = pulumi.ResourceOptions(parent=self)
         identity = namespace.identity(name, "cache")
         # Items get two thirds; connections, hash table and slab slack the rest.

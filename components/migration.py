@@ -29,7 +29,7 @@ class Migration(pulumi.ComponentResource):
         after: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("platform:index:Migration", name, None, opts)
+        super().__init__("platform:index:Migration", name, None, opts or namespace.within)
         child = pulumi.ResourceOptions(parent=self)
         # A name of its own: a pod with a workload's selector labels would count for its Service, budget and autoscaler.
         identity = namespace.identity(name, "migration")

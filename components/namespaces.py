@@ -103,6 +103,11 @@ class Namespace(pulumi.ComponentResource):
         self._trust = trust(name, metadata("trust"), issuer, child) if issuer is not None else ""
         self.register_outputs({"name": name})
 
+    @property
+    def within(self) -> pulumi.ResourceOptions:
+        """The options of a tier that lives here: drawn inside, and on the same cluster."""
+        return pulumi.ResourceOptions(parent=self)
+
     def identity(self, name: str, tier: str) -> Identity:
         """Return the identity of a workload that lives here."""
         return Identity(

@@ -26,12 +26,14 @@ class Postgres(pulumi.ComponentResource):
     """PostgreSQL that loses nothing it acknowledged, and is served by another server within seconds when one is lost.
 
     `primary` is for the application, which may read and write rows; `replicas`, empty with one instance, is for what may be
-    read a moment late; `owner` is for the migration, which owns the schema. None of them is a superuser.
+    read a moment late; `owner` is for the migration, which owns the schema; `pooler` is for a pool of connections in front of
+    `primary`. None of them is a superuser.
     """
 
     primary: Endpoint
     replicas: Sequence[Endpoint]
     owner: Endpoint
+    pooler: Endpoint
     connections: Sequence[Mapping[str, str | int]]
 
     def __init__(
@@ -43,7 +45,7 @@ class Postgres(pulumi.ComponentResource):
         api_server: ApiServerSettings,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("platform:index:Postgres", name, None, opts)
+        super().__init__("platform:index:Postgres", name, None, opts or namespace.within)
         child = pulumi.ResourceOptions(parent=self)
         identity = namespace.identity(name, "database")
         members = Endpoint(of=identity, ports=[_PORT, patroni.PORT], service=f"{name}-instances")
@@ -111,6 +113,7 @@ class Postgres(pulumi.ComponentResource):
         )
         self.primary = endpoint("application", given["application"])
         self.owner = endpoint("migration", given["migration"])
+        self.pooler = endpoint("pooler", given["pooler"])
         self.replicas = [_replicas(name, identity, child)] if args.instances > 1 else []
         self.connections = [*connected.rows, *logins.connections]
         self.register_outputs({"host": host, "port": _PORT})

@@ -26,7 +26,7 @@ class Scheduler(pulumi.ComponentResource):
         after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("platform:index:Scheduler", name, None, opts)
+        super().__init__("platform:index:Scheduler", name, None, opts or namespace.within)
         scheduler = Workload(
             namespace.identity(name, "scheduler"),
             http_pod(args),

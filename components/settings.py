@@ -137,6 +137,19 @@ class PostgresSettings(_Data):
     volume: VolumeSettings = VolumeSettings()
 
 
+class PgBouncerSettings(WorkloadSettings):
+    """The pool in front of the primary. Each pod opens up to `connections` to it, of the 100 that it takes.
+
+    A transaction waits up to `wait_seconds` for one, so that a change of the primary delays it instead of failing it.
+    """
+
+    image: ImageReference = versions.PGBOUNCER
+    scale: Scale = Scale(min=2, max=2)
+    memory: Quantity = "64Mi"
+    connections: int = Field(default=20, ge=1, le=40)
+    wait_seconds: int = Field(default=10, ge=1, le=60)
+
+
 class RedisSettings(_Data):
     """The job queue: a primary and a replica.
 
@@ -193,6 +206,7 @@ class Settings(_Data):
     api_server: ApiServerSettings = ApiServerSettings()
     cert_manager: CertManagerSettings = CertManagerSettings()
     postgres: PostgresSettings = PostgresSettings()
+    pgbouncer: PgBouncerSettings = PgBouncerSettings()
     redis: RedisSettings = RedisSettings()
     memcached: MemcachedSettings = MemcachedSettings()
     api: ApiSettings = ApiSettings()

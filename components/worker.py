@@ -32,7 +32,7 @@ class Workers(pulumi.ComponentResource):
         after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("platform:index:Workers", name, None, opts)
+        super().__init__("platform:index:Workers", name, None, opts or namespace.within)
         kinds: dict[str, tuple[WorkerSettings, list[Peer]]] = {
             "scraping": (args.scraping, [INTERNET, *scraped.endpoints(sites)]),
             "processing": (args.processing, []),

@@ -10,13 +10,13 @@ SET log_min_error_statement = panic;
 SET pgaudit.log = none;
 SET client_min_messages = warning;
 
-SELECT format('CREATE ROLE %I', role) FROM unnest(ARRAY['migration', 'application', 'reader', 'monitoring']) AS role
+SELECT format('CREATE ROLE %I', role) FROM unnest(ARRAY['migration', 'application', 'reader', 'monitoring', 'pooler']) AS role
     WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) \gexec
 SELECT format('ALTER ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD %L', key, value)
     FROM json_each_text(:'logins') \gexec
 
 -- A statement that hangs must not hang its client; a migration may take long, but waits for nobody's lock.
-ALTER ROLE application SET statement_timeout = '30s';
+ALTER ROLE application SET statement_timeout = '10s';
 ALTER ROLE application SET lock_timeout = '5s';
 ALTER ROLE reader SET statement_timeout = '60s';
 ALTER ROLE reader SET default_transaction_read_only = on;
@@ -31,7 +31,7 @@ REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
 REVOKE ALL ON DATABASE template1 FROM PUBLIC;
 REVOKE ALL ON DATABASE postgres FROM PUBLIC;
 GRANT CONNECT ON DATABASE postgres TO rewind, monitoring;
-GRANT CONNECT ON DATABASE :"database" TO application, reader, monitoring;
+GRANT CONNECT ON DATABASE :"database" TO application, reader, monitoring, pooler;
 
 -- In PostgreSQL 15 the schema `public` belongs to the owner of the database, which is `migration`.
 \connect :"database"
@@ -43,3 +43,12 @@ ALTER DEFAULT PRIVILEGES FOR ROLE migration IN SCHEMA public
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO application;
 ALTER DEFAULT PRIVILEGES FOR ROLE migration IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO application;
 ALTER DEFAULT PRIVILEGES FOR ROLE migration IN SCHEMA public GRANT SELECT ON TABLES TO reader;
+
+-- The pool lets in whom the database would, and as what: `application` and `reader`, with the secret that is no password.
+CREATE SCHEMA IF NOT EXISTS platform;
+GRANT USAGE ON SCHEMA platform TO pooler;
+CREATE OR REPLACE FUNCTION platform.login(who text, OUT name text, OUT secret text) RETURNS SETOF record
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$ SELECT rolname::text, rolpassword FROM pg_authid WHERE rolname = who AND rolname IN ('application', 'reader') $$;
+REVOKE ALL ON FUNCTION platform.login FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION platform.login TO pooler;

@@ -13,7 +13,7 @@ from local.node.layout import LOGS
 from tests.cluster.conftest import STACK, Platform, eventually, local
 
 NAMESPACES = ("app", "data", "security")
-POSTGRES_PASSWORDS, REDIS_PASSWORDS = 8, 5
+POSTGRES_PASSWORDS, REDIS_PASSWORDS = 9, 5
 CALL_THE_API = {"postgres", "cert-manager"}
 
 

@@ -49,21 +49,23 @@ def test_the_table_is_the_architecture() -> None:
         ("data/postgres", "data/postgres", 8008),
         ("data/postgres", "api-server", 6443),
         ("data/postgres-logins", "data/postgres", 5432),
+        ("data/pgbouncer", "data/postgres", 5432),
         ("data/redis", "data/redis", 6379),
         ("app/migration", "data/postgres", 5432),
-        ("app/api", "data/postgres", 5432),
+        ("app/api", "data/pgbouncer", 6432),
+        ("app/api", "data/postgres", 5432),  # reads, from the replicas
         ("app/api", "data/redis", 6379),
         ("app/api", "data/memcached", 11211),
-        ("app/worker-scraping", "data/postgres", 5432),
+        ("app/worker-scraping", "data/pgbouncer", 6432),
         ("app/worker-scraping", "data/redis", 6379),
         ("app/worker-scraping", "internet", 80),
         ("app/worker-scraping", "internet", 443),
-        ("app/worker-processing", "data/postgres", 5432),
+        ("app/worker-processing", "data/pgbouncer", 6432),
         ("app/worker-processing", "data/redis", 6379),
-        ("app/worker-analytics", "data/postgres", 5432),
+        ("app/worker-analytics", "data/pgbouncer", 6432),
         ("app/worker-analytics", "data/redis", 6379),
         ("app/worker-analytics", "data/memcached", 11211),
-        ("app/scheduler", "data/postgres", 5432),
+        ("app/scheduler", "data/pgbouncer", 6432),
         ("app/scheduler", "data/redis", 6379),
         ("app/frontend", "app/api", 8080),
         ("security/cert-manager", "api-server", 6443),
@@ -94,7 +96,7 @@ def environment(manifest: Manifest) -> dict[str, str]:
 def test_a_client_gets_what_it_needs_and_no_other_secret() -> None:
     rendered = committed("prod")
     api = environment(rendered.of("Deployment")["app/api"])
-    assert api["POSTGRES_HOST"] == "postgres-primary.data.svc.cluster.local"
+    assert api["POSTGRES_HOST"] == "pgbouncer.data.svc.cluster.local"
     assert api["POSTGRES_REPLICA_HOST"] == "postgres-replicas.data.svc.cluster.local"
     assert api["POSTGRES_USERNAME"] == "application"
     assert api["POSTGRES_PASSWORD"] == api["REDIS_PASSWORD"] == "secret"

@@ -57,7 +57,14 @@ def test_the_definitions_refuse_a_wrong_field_of_a_custom_resource(
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_box_of_the_diagrams_that_this_part_covers_is_there(stack: str) -> None:
-    deployments = {"app/frontend", "app/api", "app/scheduler", "data/memcached", "security/cert-manager"}
+    deployments = {
+        "app/frontend",
+        "app/api",
+        "app/scheduler",
+        "data/memcached",
+        "data/pgbouncer",
+        "security/cert-manager",
+    }
     deployments |= {f"app/worker-{kind}" for kind in ("scraping", "processing", "analytics")}
     assert set(committed(stack).of("Deployment")) == deployments
     assert set(committed(stack).of("StatefulSet")) == {"data/postgres", "data/redis"}
@@ -69,7 +76,7 @@ def test_every_box_of_the_diagrams_that_this_part_covers_is_there(stack: str) ->
         "data/redis-instances",
     }
     assert set(committed(stack).of("Service")) == deployments | services
-    assert deployments - {"app/scheduler", "data/memcached", "security/cert-manager"} == set(
+    assert deployments - {"app/scheduler", "data/memcached", "data/pgbouncer", "security/cert-manager"} == set(
         committed(stack).of("HorizontalPodAutoscaler")
     )
 

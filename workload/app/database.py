@@ -40,7 +40,8 @@ def _pool(settings: Postgres, host: str, port: int, name: str, *, primary: bool)
             **settings.verification,
             "tcp_user_timeout": 10_000,
             "autocommit": True,
-            "options": "-c statement_timeout=10s -c idle_in_transaction_session_timeout=30s",
+            # Between two transactions another server connection may be lent to us, which knows no statement of ours.
+            "prepare_threshold": None,
         },
         min_size=1,
         max_size=settings.postgres_connections,
