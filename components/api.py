@@ -8,7 +8,7 @@ from components import sites as scraped
 from components.connections import Endpoint, Peer
 from components.namespaces import Namespace
 from components.pods import http_pod
-from components.settings import ApiSettings, Site
+from components.tier_settings import ApiSettings, Site
 from components.workload import Workload
 
 

@@ -11,7 +11,8 @@ from components.defaults import http_health
 from components.labels import ANNOTATIONS, Identity
 from components.namespaces import Namespace
 from components.pods import PodArgs
-from components.settings import ApiServerSettings, CertManagerSettings
+from components.settings import ApiServerSettings
+from components.tier_settings import CertManagerSettings
 from components.workload import Workload
 
 _METRICS, _HEALTH = 9402, 9403

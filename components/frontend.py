@@ -7,7 +7,7 @@ import pulumi
 from components.connections import Endpoint, Peer, allow_from_outside
 from components.namespaces import Namespace
 from components.pods import http_pod
-from components.settings import FrontendSettings
+from components.tier_settings import FrontendSettings
 from components.workload import Workload
 
 

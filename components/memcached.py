@@ -8,7 +8,7 @@ from components.defaults import tcp_health
 from components.namespaces import Namespace
 from components.pods import PodArgs
 from components.quantities import bytes_of
-from components.settings import MemcachedSettings
+from components.tier_settings import MemcachedSettings
 from components.workload import Workload
 
 _PORT = 11211

@@ -8,7 +8,7 @@ from components.connections import Peer, connect
 from components.jobs import job
 from components.namespaces import Namespace
 from components.pods import PodArgs
-from components.settings import ApiSettings
+from components.tier_settings import ApiSettings
 
 
 class Migration(pulumi.ComponentResource):

@@ -9,7 +9,7 @@ from pulumi_kubernetes import core, rbac
 from components.certificates import TLS
 from components.labels import ANNOTATIONS, Identity
 from components.quantities import bytes_of
-from components.settings import PostgresSettings
+from components.tier_settings import PostgresSettings
 
 PORT = 8008
 """Where each server tells how it is (`/liveness`, `/readiness`, `/metrics`), and the others ask it before they fail over."""

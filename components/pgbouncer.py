@@ -12,7 +12,7 @@ from components.labels import Identity
 from components.namespaces import Namespace
 from components.pods import PodArgs
 from components.postgres import Postgres
-from components.settings import PgBouncerSettings
+from components.tier_settings import PgBouncerSettings
 from components.workload import Workload
 
 _PORT = 6432

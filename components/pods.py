@@ -8,7 +8,7 @@ from pulumi_kubernetes import core, meta, policy
 
 from components import defaults
 from components.labels import Identity
-from components.settings import WorkloadSettings
+from components.tier_settings import WorkloadSettings
 
 HTTP_PORT = 8080
 """Where every HTTP workload of the platform serves, with its health and metrics."""

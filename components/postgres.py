@@ -14,8 +14,9 @@ from components.logins import ROLES, Logins
 from components.namespaces import Namespace
 from components.passwords import password
 from components.pods import PodArgs
-from components.settings import ApiServerSettings, PostgresSettings
+from components.settings import ApiServerSettings
 from components.stateful import Stateful, service
+from components.tier_settings import PostgresSettings
 
 _PORT = 5432
 _USER = 999  # the uid of the upstream image, and so of existing volumes

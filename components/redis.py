@@ -14,8 +14,8 @@ from components.namespaces import Namespace
 from components.passwords import password
 from components.pods import PodArgs
 from components.quantities import bytes_of
-from components.settings import RedisSettings
 from components.stateful import Stateful, service
+from components.tier_settings import RedisSettings
 
 _PORT = 6379
 _USER = 999  # the uid of the upstream image, and so of existing volumes

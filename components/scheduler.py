@@ -7,7 +7,7 @@ import pulumi
 from components.connections import Peer
 from components.namespaces import Namespace
 from components.pods import http_pod
-from components.settings import SchedulerSettings
+from components.tier_settings import SchedulerSettings
 from components.workload import Workload
 
 

@@ -6,7 +6,7 @@ from pulumi_kubernetes import core
 
 from components.connections import Endpoint
 from components.labels import Identity
-from components.settings import Site
+from components.tier_settings import Site
 
 
 def endpoints(sites: Sequence[Site]) -> list[Endpoint]:

@@ -7,7 +7,7 @@ from pulumi_kubernetes import apps, core, meta
 
 from components.labels import ANNOTATIONS, Identity
 from components.pods import PodArgs, disruption_budget, pod_template, service_account
-from components.settings import VolumeSettings
+from components.tier_settings import VolumeSettings
 
 
 class Stateful(pulumi.ComponentResource):

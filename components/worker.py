@@ -8,7 +8,7 @@ from components import sites as scraped
 from components.connections import INTERNET, Peer
 from components.namespaces import Namespace
 from components.pods import http_pod
-from components.settings import Site, WorkerSettings, WorkersSettings
+from components.tier_settings import Site, WorkerSettings, WorkersSettings
 from components.workload import Workload
 
 

@@ -9,7 +9,7 @@ from pulumi_kubernetes import apps, autoscaling, core
 from components.connections import Endpoint, Peer, connect
 from components.labels import Identity
 from components.pods import PodArgs, disruption_budget, pod_template, service_account
-from components.settings import Scale
+from components.tier_settings import Scale
 
 
 class Workload(pulumi.ComponentResource):

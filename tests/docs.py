@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 
 from pydantic import BaseModel, TypeAdapter
 
-from components import settings as settings_module
+from components import tier_settings
 from components.settings import Settings
 from tests.render import ROOT, committed
 
@@ -103,7 +103,7 @@ def _general(model: type[BaseModel]) -> str:
 def kinds() -> dict[str, str]:
     """Return the kinds of string a setting can be: what it must be, in words and as a regular expression."""
     kinds = ("Quantity", "Fqdn", "Ipv4", "Name", "ImageReference")
-    named = [getattr(settings_module, kind) for kind in kinds]
+    named = [getattr(tier_settings, kind) for kind in kinds]
     schemas = [TypeAdapter[str](kind).json_schema() for kind in named]
     return {schema["description"]: schema["pattern"] for schema in schemas}
 

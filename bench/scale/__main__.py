@@ -5,7 +5,8 @@ import pulumi_kubernetes as kubernetes
 
 from components.namespaces import Namespace
 from components.pods import http_pod
-from components.settings import ApiSettings, QuotaSettings
+from components.settings import QuotaSettings
+from components.tier_settings import ApiSettings
 from components.workload import Workload
 
 cluster = kubernetes.Provider("cluster", cluster_identifier="scale")

@@ -1,0 +1,179 @@
+"""What may differ between stacks in one tier, with its type, its constraint and its default."""
+
+from typing import Annotated, Literal, cast
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+
+from components import versions
+
+
+def _locked(reference: str, info: ValidationInfo) -> str:
+    """Return what the stack's `platform:images` says runs under this name, or the name itself."""
+    if reference.endswith(":latest"):
+        raise ValueError(f"{reference}: latest names a different image each day; give a version or a digest")
+    context = cast("dict[str, dict[str, str]]", info.context or {})
+    return context.get("images", {}).get(reference, reference)
+
+
+Quantity = Annotated[
+    str, Field(pattern=r"^[1-9]\d*(m|Ki|Mi|Gi|Ti)?$", description="a Kubernetes quantity, like 250m or 64Mi")
+]
+Fqdn = Annotated[
+    str,
+    Field(
+        pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]$",
+        description="a host name, like example.com",
+    ),
+]
+Ipv4 = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,3}){3}$", description="an IPv4 address, like 10.0.0.1")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="a Kubernetes name")]
+ImageReference = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9./:_-]*(:\w[\w.-]*|@sha256:[0-9a-f]{64})$",
+        description="an image with a tag other than latest, or a digest",
+    ),
+    AfterValidator(_locked),
+]
+
+
+class Data(BaseModel):
+    """A part of a stack's settings: strict, and the same until the end of the run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+
+
+class Scale(Data):
+    """How many pods. Equal bounds mean a fixed number; otherwise CPU use between them decides."""
+
+    min: int = Field(default=2, ge=1, le=100)
+    max: int = Field(default=4, ge=1, le=100)
+    cpu_percent: int = Field(default=70, ge=10, le=95)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Scale":
+        if self.max < self.min:
+            raise ValueError(f"max ({self.max}) is below min ({self.min})")
+        return self
+
+
+class WorkloadSettings(Data):
+    """Size of one stateless workload. `cpu` is requested; `memory` is requested and the limit."""
+
+    image: ImageReference
+    scale: Scale = Scale()
+    cpu: Quantity = "100m"
+    memory: Quantity = "128Mi"
+
+
+class FrontendSettings(WorkloadSettings):
+    """`node_port` opens the frontend on every node, for a cluster that has no edge in front of it."""
+
+    image: ImageReference = versions.FRONTEND
+    memory: Quantity = "64Mi"
+    node_port: int | None = Field(default=None, ge=30000, le=32767)
+
+
+class ApiSettings(WorkloadSettings):
+    """The HTTP API. Its image also carries the schema migrations."""
+
+    image: ImageReference = versions.API
+
+
+class WorkerSettings(WorkloadSettings):
+    """One kind of worker."""
+
+    image: ImageReference = versions.WORKER
+
+
+class SchedulerSettings(WorkloadSettings):
+    """The scheduler. One pod is active however many run; a second one only shortens the takeover."""
+
+    image: ImageReference = versions.SCHEDULER
+    scale: Scale = Scale(min=1, max=1)
+
+
+class WorkersSettings(Data):
+    """The three kinds of background worker."""
+
+    scraping: WorkerSettings = WorkerSettings()
+    processing: WorkerSettings = WorkerSettings()
+    analytics: WorkerSettings = WorkerSettings()
+
+
+class Site(Data):
+    """A site inside the cluster that may be scraped although its address is private."""
+
+    name: Name
+    namespace: Name
+    port: int = Field(ge=1, le=65535)
+
+    @property
+    def host(self) -> str:
+        """The one host name under which it may be asked for."""
+        return f"{self.name}.{self.namespace}.svc.cluster.local"
+
+
+class VolumeSettings(Data):
+    """A data volume. `keep` retains it, and protects its owner, when the stack is destroyed."""
+
+    size: Quantity = "10Gi"
+    storage_class: Name | None = None
+    keep: bool = True
+
+
+class PostgresSettings(Data):
+    """The system of record. With 3 `instances` it is a primary and two replicas.
+
+    With `synchronous` a write is acknowledged when a replica has it too, so that losing the primary with its disk loses none.
+    """
+
+    instances: Literal[1, 3] = 3
+    synchronous: bool = True
+    image: ImageReference = versions.POSTGRES
+    cpu: Quantity = "250m"
+    memory: Quantity = "512Mi"
+    volume: VolumeSettings = VolumeSettings()
+
+
+class PgBouncerSettings(WorkloadSettings):
+    """The pool in front of the primary. Each pod opens up to `connections` to it, of the 100 that it takes.
+
+    A transaction waits up to `wait_seconds` for one, so that a change of the primary delays it instead of failing it.
+    """
+
+    image: ImageReference = versions.PGBOUNCER
+    scale: Scale = Scale(min=2, max=2)
+    memory: Quantity = "64Mi"
+    connections: int = Field(default=20, ge=1, le=40)
+    wait_seconds: int = Field(default=10, ge=1, le=60)
+
+
+class RedisSettings(Data):
+    """The job queue: a primary and a replica.
+
+    Its data set may fill three quarters of `memory`; beyond that it refuses writes, it never evicts. `primary` is the number of
+    the pod that leads; changing it promotes the other.
+    """
+
+    image: ImageReference = versions.REDIS
+    primary: Literal[0, 1] = 0
+    cpu: Quantity = "100m"
+    memory: Quantity = "256Mi"
+    volume: VolumeSettings = VolumeSettings()
+
+
+class MemcachedSettings(WorkloadSettings):
+    """The cache, whose content may vanish at any time."""
+
+    image: ImageReference = versions.MEMCACHED
+    scale: Scale = Scale(min=1, max=1)
+    memory: Quantity = "96Mi"
+
+
+class CertManagerSettings(WorkloadSettings):
+    """What issues and renews certificates. One pod is active however many run."""
+
+    image: ImageReference = versions.CERT_MANAGER
+    scale: Scale = Scale(min=1, max=1)
+    cpu: Quantity = "25m"
