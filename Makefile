@@ -4,7 +4,7 @@ CONTEXT ?=
 LOCAL := python3 -m local
 TARGET := --stack '$(STACK)' --context '$(CONTEXT)'
 PYTHON := $(LOCAL) run
-SOURCES := __main__.py components policies local workload tests bench
+SOURCES := __main__.py components policies local workload images tests bench
 
 .DEFAULT_GOAL := help
 .PHONY: help up down preview render status url logs packages check types unit format test docs bench soak lock
@@ -51,7 +51,8 @@ types:
 unit: # two at a time for each core: half of their time they wait for servers that start
 	@$(PYTHON) pytest --numprocesses=$$((2 * $$(nproc))) tests/unit
 
-test: check ## everything: check, the real engine, the real node
+test: check ## everything: check, real servers, the real engine, the real node
+	@$(PYTHON) pytest --numprocesses=2 tests/servers
 	@$(PYTHON) pytest tests/engine tests/cluster
 
 docs: ## write the generated parts of README.md and docs/
@@ -64,4 +65,4 @@ soak: ## repetitions: make up killed at one moment after another
 	@$(PYTHON) pytest tests/soak
 
 lock: ## resolve the Python requirements anew
-	@$(PYTHON) sh -c 'for d in workload images/postgres .; do pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-annotate --no-header --no-emit-options --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file $$d/requirements.lock $$d/requirements.in; done'
+	@$(PYTHON) sh -c 'for d in workload images/postgres images/buckets .; do pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-annotate --no-header --no-emit-options --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file $$d/requirements.lock $$d/requirements.in; done'

@@ -100,7 +100,11 @@ KUBERNETES_TOOLS = Module(
 CERT_MANAGER = Module(_CERT_MANAGER[0], packages=("./cert-manager-controller",), finish=_finish_cert_manager)
 """What the platform runs in a cluster that gets no images from a registry; the node's own images are built with it."""
 
-NODE = (KUBERNETES_TOOLS, CERT_MANAGER)
+
+VERSITYGW = Module("versitygw")
+"""The object store's gateway, which an image for the node carries."""
+
+NODE = (KUBERNETES_TOOLS, CERT_MANAGER, VERSITYGW)
 """What is needed for the node on this machine."""
 
 ENGINE = (

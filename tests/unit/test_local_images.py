@@ -30,7 +30,7 @@ def repository(tmp_path: Path) -> Path:
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
-    for name in ("metrics-server", "cert-manager-controller"):
+    for name in ("metrics-server", "cert-manager-controller", "versitygw"):
         (tmp_path / "build/bin" / name).write_text(name)
     (tmp_path / "components").mkdir()
     shutil.copy(ROOT / recipe.VERSIONS, tmp_path / recipe.VERSIONS)

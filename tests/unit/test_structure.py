@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.render import ROOT
 
-CODE = ("components", "policies", "local", "workload", "bench")
+CODE = ("components", "policies", "local", "workload", "images", "bench")
 LONGEST_FILE = 250
 LONGEST_MAIN = 60
 
