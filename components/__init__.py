@@ -6,6 +6,7 @@ from components.frontend import Frontend
 from components.memcached import Memcached
 from components.migration import Migration
 from components.namespaces import Namespace
+from components.object_store import ObjectStore
 from components.pgbouncer import PgBouncer
 from components.postgres import Postgres
 from components.redis import Redis
@@ -20,6 +21,7 @@ __all__ = [
     "Memcached",
     "Migration",
     "Namespace",
+    "ObjectStore",
     "PgBouncer",
     "Postgres",
     "Redis",

@@ -60,12 +60,14 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
-    """A named set of addresses outside the cluster, reachable on some TCP ports."""
+    """A named set of addresses outside the cluster, reachable on some TCP ports, and what a client must know to use it."""
 
     name: str
     cidrs: Sequence[str]
     ports: Sequence[int]
     excluded: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
 
 
 INTERNET = Range(name="internet", cidrs=("0.0.0.0/0",), ports=(80, 443), excluded=PRIVATE_RANGES)
@@ -97,12 +99,12 @@ def connect(client: Identity, peers: Sequence[Peer], opts: pulumi.ResourceOption
     """
     plain: dict[str, str] = {}
     secret: dict[str, pulumi.Input[str]] = {}
-    for endpoint in (peer for peer in peers if isinstance(peer, Endpoint)):
-        for key in (*endpoint.env, *endpoint.secrets):
+    for peer in peers:
+        for key in (*peer.env, *peer.secrets):
             if key in plain or key in secret:
                 raise ValueError(f"{client.name}: two connections both define {key}")
-        plain |= endpoint.env
-        secret |= endpoint.secrets
+        plain |= peer.env
+        secret |= peer.secrets
     rows: list[Mapping[str, str | int]] = []
     for peer in peers:
         if isinstance(peer, Range):

@@ -72,6 +72,12 @@ def rest_health(port: int) -> Health:
     return replace(_health(alive, ready), startup=_health(alive, alive).startup)
 
 
+def https_health(port: int, path: str) -> Health:
+    """Return probes of one path over TLS. The kubelet does not verify whom it asks."""
+    asked = core.v1.ProbeArgs(http_get=core.v1.HTTPGetActionArgs(path=path, port=port, scheme="HTTPS"))
+    return _health(asked, asked)
+
+
 def tcp_health(port: int) -> Health:
     """Return probes that connect."""
     connect = core.v1.ProbeArgs(tcp_socket=core.v1.TCPSocketActionArgs(port=port))

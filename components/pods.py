@@ -18,7 +18,7 @@ HTTP_PORT = 8080
 class PodArgs:
     """What differs between the pods of two workloads.
 
-    `ports` are by name, the one it is there for first; a Job has none. `files` maps a mount path to the read-only volume
+    `ports` are by name, the one it is there for first; a Job has none. `command` goes in place of the image's own. `files` maps a mount path to the read-only volume
     behind it. `shutdown_seconds` is what the process may take after the preStop pause. `token` is for what calls the
     Kubernetes API itself.
     """
@@ -29,6 +29,7 @@ class PodArgs:
     memory: str
     health: defaults.Health | None
     user: int = defaults.USER
+    command: Sequence[str] = ()
     args: Sequence[str] = ()
     env: Sequence[core.v1.EnvVarArgs] = ()
     files: Mapping[str, core.v1.VolumeArgs] = field(default_factory=dict[str, core.v1.VolumeArgs])
@@ -87,6 +88,7 @@ def pod_template(
         name=identity.name,
         image=args.image,
         image_pull_policy="IfNotPresent",
+        command=list(args.command) or None,
         args=list(args.args) or None,
         env=list(args.env),
         ports=[core.v1.ContainerPortArgs(name=name, container_port=port) for name, port in args.ports.items()] or None,

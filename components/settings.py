@@ -14,6 +14,7 @@ from components.tier_settings import (
     FrontendSettings,
     Ipv4,
     MemcachedSettings,
+    ObjectStoreSettings,
     PgBouncerSettings,
     PostgresSettings,
     Quantity,
@@ -42,6 +43,35 @@ class ApiServerSettings(Data):
     port: int = Field(default=6443, ge=1, le=65535)
 
 
+class BucketKey(Data):
+    """What one account of an object store outside the cluster signs with, and who a bucket's policy says it is."""
+
+    id: str = Field(min_length=1)
+    key: str = Field(min_length=1, repr=False)
+    principal: str | None = None
+
+
+class BucketKeys(Data):
+    """The tree under `platform:bucket-keys`, a secret: keys of an object store outside, `owner` among the accounts.
+
+    `encryption` is what backups are encrypted with, for a stack that reads those of another.
+    """
+
+    accounts: dict[str, BucketKey] = {}
+    encryption: str | None = Field(default=None, min_length=16, repr=False)
+
+    def account(self, name: str) -> BucketKey:
+        """Return the key of one account.
+
+        Raises pulumi.RunError if there is none.
+        """
+        if name not in self.accounts:
+            raise pulumi.RunError(
+                f"{_file()}: platform:bucket-keys: accounts.{name}: required with objects.endpoint, and missing"
+            )
+        return self.accounts[name]
+
+
 class Settings(Data):
     """A stack: the tree under `platform:settings`, shaped like `__main__.py`."""
 
@@ -53,6 +83,7 @@ class Settings(Data):
     pgbouncer: PgBouncerSettings = PgBouncerSettings()
     redis: RedisSettings = RedisSettings()
     memcached: MemcachedSettings = MemcachedSettings()
+    objects: ObjectStoreSettings = ObjectStoreSettings()
     api: ApiSettings = ApiSettings()
     workers: WorkersSettings = WorkersSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
@@ -83,6 +114,19 @@ class Settings(Data):
         if found is None or "api_server" in settings.model_fields_set:
             return settings
         return settings.model_copy(update={"api_server": ApiServerSettings.model_validate_json(json.dumps(found))})
+
+    @staticmethod
+    def bucket_keys() -> BucketKeys:
+        """Return the checked keys of the selected stack, none if none are set.
+
+        Raises pulumi.RunError with one line for each wrong key, and no value in it.
+        """
+        try:
+            return BucketKeys.model_validate_json(pulumi.Config("platform").get("bucket-keys") or "{}")
+        except ValidationError as error:
+            wrong = [(".".join(str(part) for part in found["loc"]), found["msg"]) for found in error.errors()]
+            lines = [f"{_file()}: platform:bucket-keys: {key}: {message}" for key, message in wrong]
+            raise pulumi.RunError("\n".join(lines)) from None
 
     @classmethod
     def parse(cls, text: str, file: str, images: dict[str, str]) -> "Settings":

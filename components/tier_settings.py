@@ -177,3 +177,33 @@ class CertManagerSettings(WorkloadSettings):
     image: ImageReference = versions.CERT_MANAGER
     scale: Scale = Scale(min=1, max=1)
     cpu: Quantity = "25m"
+
+
+class ObjectEndpoint(Data):
+    """Object storage outside the cluster, in place of the gateway: AWS S3, or what speaks like it.
+
+    It answers on `host` and `port`, over TLS with a certificate that the world trusts, for requests signed for `region`. Names of
+    buckets begin with `prefix`, for on AWS they are shared with everybody. With `create`, buckets are made and kept in order with
+    the key of `owner`.
+    """
+
+    host: Fqdn
+    port: int = Field(default=443, ge=1, le=65535)
+    region: Name
+    prefix: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="the beginning of a bucket's name")]
+    create: bool = False
+
+
+class ObjectStoreSettings(Data):
+    """The store of files, backups and logs: a gateway on a volume in the cluster, or with `endpoint` one outside.
+
+    `buckets_image` is what makes the buckets. What is put into backups and logs cannot be removed before `retention_days`.
+    """
+
+    image: ImageReference = versions.VERSITYGW
+    buckets_image: ImageReference = versions.BUCKETS
+    cpu: Quantity = "100m"
+    memory: Quantity = "256Mi"
+    volume: VolumeSettings = VolumeSettings(size="50Gi")
+    retention_days: int = Field(default=30, ge=1, le=3650)
+    endpoint: ObjectEndpoint | None = None

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -23,6 +23,9 @@ _STACK_CONFIG = {
     "platform:settings": "the tree below; required",
     "platform:images": "image name in `components/versions.py` → what runs under it: a digest in a registry, or a local build. "
     "On the machine's own node `make up` fills it in",
+    "platform:bucket-keys": "a secret, with `objects.endpoint`: `accounts` with `id`, `key` and on AWS `principal` (an ARN) of each "
+    "account in `components/buckets.py`, and of `owner` where buckets are made; `encryption`, the key of the backups, in place of a "
+    "random one",
     "platform:context": "a context of your kubeconfig; `make up CONTEXT=NAME` sets it for one run",
     "pulumi:disable-default-providers": "`[kubernetes]` in every stack: an object without an explicit cluster is an error, "
     "not a surprise in the current context",
@@ -49,7 +52,7 @@ def settings(model: type[BaseModel] = Settings, prefix: str = "", given: BaseMod
         key = prefix + name
         default = getattr(given, name) if given else field.get_default()
         if inner := _model(field.annotation):
-            listed = field.annotation is not inner
+            listed = get_origin(field.annotation) is tuple
             yield from settings(inner, f"{key}[]." if listed else f"{key}.", None if listed else default)
             continue
         shape = schema[name]

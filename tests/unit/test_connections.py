@@ -51,6 +51,7 @@ def test_the_table_is_the_architecture() -> None:
         ("data/postgres-logins", "data/postgres", 5432),
         ("data/pgbouncer", "data/postgres", 5432),
         ("data/redis", "data/redis", 6379),
+        ("data/objects-buckets", "data/objects", 7070),
         ("app/migration", "data/postgres", 5432),
         ("app/api", "data/pgbouncer", 6432),
         ("app/api", "data/postgres", 5432),  # reads, from the replicas

@@ -67,13 +67,15 @@ def test_every_box_of_the_diagrams_that_this_part_covers_is_there(stack: str) ->
     }
     deployments |= {f"app/worker-{kind}" for kind in ("scraping", "processing", "analytics")}
     assert set(committed(stack).of("Deployment")) == deployments
-    assert set(committed(stack).of("StatefulSet")) == {"data/postgres", "data/redis"}
+    assert set(committed(stack).of("StatefulSet")) == {"data/postgres", "data/redis", "data/objects"}
     services = {
         "data/postgres-primary",
         "data/postgres-replicas",
         "data/postgres-instances",
         "data/redis",
         "data/redis-instances",
+        "data/objects",
+        "data/objects-instances",
     }
     assert set(committed(stack).of("Service")) == deployments | services
     assert deployments - {"app/scheduler", "data/memcached", "data/pgbouncer", "security/cert-manager"} == set(
@@ -185,6 +187,16 @@ def test_every_object_has_the_same_field_manager_in_all_runs(stack: str) -> None
     for manifest in committed(stack).manifests:
         annotations = manifest["metadata"].get("annotations", {})
         assert annotations.get("pulumi.com/patchFieldManager") == "platform", manifest["metadata"]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_no_command_has_what_kubernetes_would_change(stack: str) -> None:
+    """Two dollar signs become one: a shell's own number, asked for that way, is a word that is no number."""
+    for manifest in workloads(stack):
+        for container in pod(manifest)["containers"]:
+            assert "$$" not in " ".join([*container.get("command", []), *container.get("args", [])]), manifest[
+                "metadata"
+            ]
 
 
 @pytest.mark.parametrize("stack", STACKS)

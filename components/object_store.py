@@ -1,0 +1,177 @@
+"""Object storage: files, backups and logs."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import pulumi
+
+from components import buckets
+from components.certificates import CA_FILE, TLS, certificate
+from components.connections import PRIVATE_RANGES, Endpoint, Peer, Range, connect, secret_env
+from components.defaults import https_health
+from components.jobs import job
+from components.labels import Identity
+from components.namespaces import Namespace
+from components.passwords import password
+from components.pods import PodArgs
+from components.settings import BucketKey, BucketKeys
+from components.stateful import Stateful, service
+from components.tier_settings import ObjectEndpoint, ObjectStoreSettings
+
+_PORT = 7070
+_USER = 1000
+_OWNER = "owner"
+_REGION = "us-east-1"  # signed into each request, and nothing more
+_HEALTH = "/_/health"
+_PUBLIC_CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
+
+
+def start(data: str, tls: str, *, port: int = _PORT, seconds: int = 30) -> Sequence[str]:
+    """Return the command that runs the gateway, and tells it to read its certificate again when that was renewed.
+
+    The shell's own number comes from /proc: Kubernetes makes one dollar sign of two in a command.
+    """
+    script = f"""\
+mkdir -p {data}/objects {data}/versions {data}/accounts
+read -r server rest </proc/self/stat
+watch() {{
+    read_as=$(cksum <{tls}/tls.crt)
+    while sleep {seconds}; do
+        found=$(cksum <{tls}/tls.crt) || continue
+        [ "$found" = "$read_as" ] || kill -HUP "$server" || exit
+        read_as=$found
+    done
+}}
+watch &
+exec versitygw --port=:{port} --region={_REGION} --cert={tls}/tls.crt --key={tls}/tls.key --health={_HEALTH} \\
+    --iam-dir={data}/accounts --quiet posix --versioning-dir={data}/versions {data}/objects
+"""
+    return ["sh", "-c", script]
+
+
+class ObjectStore(pulumi.ComponentResource):
+    """Buckets for files, backups and logs, with an account for each kind of client that can do its own work and no more.
+
+    Without an endpoint in the settings it is a gateway with a volume; with one, a store outside the cluster, whose keys come
+    from the stack's configuration. `encryption_key` is what clients encrypt backups with, so that the store cannot read them.
+    """
+
+    encryption_key: pulumi.Output[str]
+    connections: Sequence[Mapping[str, str | int]]
+
+    def __init__(
+        self,
+        name: str,
+        args: ObjectStoreSettings,
+        *,
+        namespace: Namespace,
+        keys: BucketKeys,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("platform:index:ObjectStore", name, None, opts or namespace.within)
+        child = pulumi.ResourceOptions(parent=self)
+        self.connections = []
+        given = pulumi.Output.secret(keys.encryption) if keys.encryption else None
+        self.encryption_key = given or password(f"{name}-encryption", child)
+        jobs = namespace.identity(f"{name}-buckets", "objects")
+        if args.endpoint:
+            prefix, days = args.endpoint.prefix, args.retention_days
+            self._accounts: Mapping[str, Peer] = {
+                user: _outside(name, args.endpoint, f"{prefix}{rights.bucket}", keys.account(user))
+                for user, rights in buckets.ACCOUNTS.items()
+            }
+            if args.endpoint.create:
+                principals = {user: key.principal for user, key in keys.accounts.items() if key.principal}
+                document = json.dumps({"accounts": None, "buckets": buckets.wanted(prefix, days, days, principals)})
+                owner = _outside(name, args.endpoint, "", keys.account(_OWNER))
+                self.connections = _apply(self, jobs, args.buckets_image, owner, document)
+        else:
+            identity = namespace.identity(name, "objects")
+            passwords = {user: password(f"{name}-{user}", child) for user in (_OWNER, *buckets.ACCOUNTS)}
+            gateway = _gateway(identity, args, passwords[_OWNER], child)
+            host = service(name, identity, {"s3": _PORT}, child)
+
+            def account(user: str, bucket: str) -> Endpoint:
+                return Endpoint(
+                    of=identity,
+                    ports=[_PORT],
+                    env=_environment(f"{host}:{_PORT}", _REGION, bucket, CA_FILE),
+                    secrets={"OBJECTS_KEY_ID": user, "OBJECTS_KEY": passwords[user]},
+                    tls=True,
+                )
+
+            self._accounts = {user: account(user, rights.bucket) for user, rights in buckets.ACCOUNTS.items()}
+            names = {user: user for user in buckets.ACCOUNTS}
+            made = buckets.wanted("", args.retention_days, buckets.FOREVER, names, _OWNER)
+            given = pulumi.Output.all(**{user: passwords[user] for user in buckets.ACCOUNTS})
+            document = given.apply(lambda accounts: json.dumps({"accounts": accounts, "buckets": made}))
+            self.connections = _apply(self, jobs, args.buckets_image, account(_OWNER, ""), document, after=[gateway])
+        self.register_outputs({})
+
+    def account(self, user: str) -> Peer:
+        """Return the store as one of its accounts reaches it: `files`, `backups`, `backups-keeper` or `logs`."""
+        return self._accounts[user]
+
+
+def _gateway(
+    identity: Identity,
+    args: ObjectStoreSettings,
+    secret: pulumi.Output[str],
+    opts: pulumi.ResourceOptions,
+) -> Stateful:
+    root = secret_env(
+        identity, f"{identity.name}-root", {"ROOT_ACCESS_KEY_ID": _OWNER, "ROOT_SECRET_ACCESS_KEY": secret}, opts
+    )
+    pod = PodArgs(
+        image=args.image,
+        ports={"s3": _PORT},
+        cpu=args.cpu,
+        memory=args.memory,
+        user=_USER,
+        command=start("/data", TLS),
+        env=root,
+        files={TLS: certificate(identity, [identity.host(identity.name)], opts)},
+        health=https_health(_PORT, _HEALTH),
+    )
+    return Stateful(identity, pod, args.volume, opts=opts)
+
+
+def _environment(endpoint: str, region: str, bucket: str, trust: str) -> Mapping[str, str]:
+    known = {"OBJECTS_ENDPOINT": endpoint, "OBJECTS_REGION": region, "OBJECTS_CA_FILE": trust}
+    return known | ({"OBJECTS_BUCKET": bucket} if bucket else {})
+
+
+def _outside(name: str, endpoint: ObjectEndpoint, bucket: str, key: BucketKey) -> Range:
+    """Return a store outside the cluster as the holder of a key reaches it."""
+    return Range(
+        name=name,
+        cidrs=["0.0.0.0/0"],
+        ports=[endpoint.port],
+        excluded=PRIVATE_RANGES,
+        env=_environment(f"{endpoint.host}:{endpoint.port}", endpoint.region, bucket, _PUBLIC_CA_FILE),
+        secrets={"OBJECTS_KEY_ID": key.id, "OBJECTS_KEY": pulumi.Output.secret(key.key)},
+    )
+
+
+def _apply(
+    parent: pulumi.Resource,
+    identity: Identity,
+    image: str,
+    owner: Peer,
+    document: pulumi.Input[str],
+    *,
+    after: Sequence[pulumi.Resource] = (),
+) -> Sequence[Mapping[str, str | int]]:
+    """Bring buckets and accounts to what the document says, again whenever it changes, and return the connections it takes."""
+    child = pulumi.ResourceOptions(parent=parent)
+    connected = connect(identity, [owner], child)
+    pod = PodArgs(
+        image=image,
+        cpu="50m",
+        memory="128Mi",
+        health=None,
+        env=[*connected.env, *secret_env(identity, identity.name, {"OBJECTS_BUCKETS": document}, child)],
+        files=connected.files,
+    )
+    job(parent, identity, pod, after)
+    return connected.rows
