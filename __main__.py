@@ -17,11 +17,12 @@ certificates = tiers.CertManager(
 data = tiers.Namespace("data", settings.quota, issuer=certificates.issuer, opts=there)
 app = tiers.Namespace("app", settings.quota, issuer=certificates.issuer, opts=there)
 
-postgres = tiers.Postgres("postgres", settings.postgres, namespace=data, api_server=settings.api_server)
+objects = tiers.ObjectStore("objects", settings.objects, namespace=data, keys=tiers.Settings.bucket_keys())
+postgres = tiers.Postgres("postgres", settings.postgres, namespace=data, api_server=settings.api_server, store=objects)
+backups = tiers.Backups("postgres", settings.postgres, namespace=data, database=postgres, store=objects)
 pgbouncer = tiers.PgBouncer("pgbouncer", settings.pgbouncer, namespace=data, database=postgres)
 redis = tiers.Redis("redis", settings.redis, namespace=data)
 memcached = tiers.Memcached("memcached", settings.memcached, namespace=data)
-objects = tiers.ObjectStore("objects", settings.objects, namespace=data, keys=tiers.Settings.bucket_keys())
 
 migration = tiers.Migration("migration", settings.api, namespace=app, talks_to=[postgres.owner], after=[postgres])
 api = tiers.Api(
@@ -47,7 +48,7 @@ scheduler = tiers.Scheduler(
 frontend = tiers.Frontend("frontend", settings.frontend, namespace=app, talks_to=[api.endpoint])
 
 endpoints = [postgres.primary, pgbouncer.primary, redis.producer, memcached.endpoint, api.endpoint, frontend.endpoint]
-connected = [certificates, postgres, pgbouncer, redis, objects, migration, api, workers, scheduler, frontend]
+connected = [certificates, objects, postgres, backups, pgbouncer, redis, migration, api, workers, scheduler, frontend]
 pulumi.export("url", settings.url)
 pulumi.export("endpoints", {endpoint.of.name: f"{endpoint.host}:{endpoint.port}" for endpoint in endpoints})
 pulumi.export("connections", [row for tier in connected for row in tier.connections])

@@ -1,6 +1,7 @@
 """The platform's tiers: one file per thing a person would draw, building blocks beside them."""
 
 from components.api import Api
+from components.backups import Backups
 from components.cert_manager import CertManager
 from components.frontend import Frontend
 from components.memcached import Memcached
@@ -16,6 +17,7 @@ from components.worker import Workers
 
 __all__ = [
     "Api",
+    "Backups",
     "CertManager",
     "Frontend",
     "Memcached",

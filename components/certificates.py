@@ -32,7 +32,10 @@ def certificate(
     `usage` is "server auth", or "client auth" for a client that proves who it is.
     """
     name = f"{identity.name}-tls"
-    secret = _issued(name, identity.metadata(name), _leaf(name, hosts, usage, identity.issuer), opts)
+    leaf = _leaf(name, hosts, usage, identity.issuer)
+    if usage == "client auth":
+        leaf["commonName"] = identity.name  # by which pgBackRest's server knows a client
+    secret = _issued(name, identity.metadata(name), leaf, opts)
     return core.v1.VolumeArgs(name="tls", secret=core.v1.SecretVolumeSourceArgs(secret_name=secret, default_mode=0o440))
 
 

@@ -10,8 +10,9 @@ from components.jobs import job
 from components.labels import Identity
 from components.pods import PodArgs
 
-ROLES = ("migration", "application", "reader", "monitoring", "pooler")
-"""The logins, each for one kind of work: own the schema, change rows, read rows, read statistics, check other logins."""
+ROLES = ("migration", "application", "reader", "monitoring", "pooler", "backups")
+"""The logins, each for one kind of work: own the schema, change rows, read rows, read statistics, check the logins of others,
+note backups and restores."""
 
 
 class Logins(pulumi.ComponentResource):

@@ -8,19 +8,33 @@ from pulumi_kubernetes import core, meta, policy
 
 from components import defaults
 from components.labels import Identity
-from components.tier_settings import WorkloadSettings
+from components.tier_settings import VolumeSettings, WorkloadSettings
 
 HTTP_PORT = 8080
 """Where every HTTP workload of the platform serves, with its health and metrics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sidecar:
+    """A second container of the same image, which sees what the first one sees: its volumes, its sockets in /tmp."""
+
+    name: str
+    ports: Mapping[str, int]
+    cpu: str
+    memory: str
+    args: Sequence[str]
+    env: Sequence[core.v1.EnvVarArgs]
+    liveness: core.v1.ProbeArgs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PodArgs:
     """What differs between the pods of two workloads.
 
-    `ports` are by name, the one it is there for first; a Job has none. `command` goes in place of the image's own. `files` maps a mount path to the read-only volume
-    behind it. `shutdown_seconds` is what the process may take after the preStop pause. `token` is for what calls the
-    Kubernetes API itself.
+    `ports` are by name, the one it is there for first; a Job has none. `command` goes in place of the image's own. `files`
+    maps a mount path to the read-only volume behind it. `scratch` is a volume at /data that goes with the pod.
+    `shutdown_seconds` is what the process may take after the preStop pause. `token` is for what calls the Kubernetes API
+    itself. `beside` is what runs beside the container.
     """
 
     image: str
@@ -33,8 +47,10 @@ class PodArgs:
     args: Sequence[str] = ()
     env: Sequence[core.v1.EnvVarArgs] = ()
     files: Mapping[str, core.v1.VolumeArgs] = field(default_factory=dict[str, core.v1.VolumeArgs])
+    scratch: VolumeSettings | None = None
     shutdown_seconds: int = 25
     token: bool = False
+    beside: Sequence[Sidecar] = ()
 
     @property
     def port(self) -> int:
@@ -76,6 +92,10 @@ def pod_template(
     serves = restart_policy is None
     temporary = core.v1.VolumeArgs(name="tmp", empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit="64Mi"))
     mounts = [core.v1.VolumeMountArgs(name="tmp", mount_path=defaults.TEMPORARY)]
+    volumes = [temporary, *args.files.values()]
+    if args.scratch:
+        data = "scratch"
+        volumes.append(_scratch(data, args.scratch))
     if data:
         mounts.append(core.v1.VolumeMountArgs(name=data, mount_path="/data"))
     for path, volume in args.files.items():
@@ -91,7 +111,7 @@ def pod_template(
         command=list(args.command) or None,
         args=list(args.args) or None,
         env=list(args.env),
-        ports=[core.v1.ContainerPortArgs(name=name, container_port=port) for name, port in args.ports.items()] or None,
+        ports=_container_ports(args.ports) or None,
         resources=defaults.resources(args.cpu, args.memory),
         security_context=defaults.CONTAINER_SECURITY,
         volume_mounts=mounts,
@@ -108,13 +128,45 @@ def pod_template(
             # A Service called redis would put REDIS_PORT=tcp://… into every pod and be misread.
             enable_service_links=False,
             security_context=defaults.pod_security(args.user),
-            containers=[container],
-            volumes=[temporary, *args.files.values()],
+            containers=[container, *(_beside(sidecar, args.image, mounts) for sidecar in args.beside)],
+            volumes=volumes,
             topology_spread_constraints=defaults.spread(identity) if serves else None,
             termination_grace_period_seconds=PRE_STOP_SECONDS + args.shutdown_seconds,
             restart_policy=restart_policy,
         ),
     )
+
+
+def _beside(sidecar: Sidecar, image: str, mounts: Sequence[core.v1.VolumeMountArgs]) -> core.v1.ContainerArgs:
+    """Return the sidecar's container. It has no readiness of its own: without it the first one still serves."""
+    return core.v1.ContainerArgs(
+        name=sidecar.name,
+        image=image,
+        image_pull_policy="IfNotPresent",
+        args=list(sidecar.args),
+        env=list(sidecar.env),
+        ports=_container_ports(sidecar.ports),
+        resources=defaults.resources(sidecar.cpu, sidecar.memory),
+        security_context=defaults.CONTAINER_SECURITY,
+        volume_mounts=list(mounts),
+        liveness_probe=sidecar.liveness,
+    )
+
+
+def _container_ports(ports: Mapping[str, int]) -> list[core.v1.ContainerPortArgs]:
+    return [core.v1.ContainerPortArgs(name=name, container_port=port) for name, port in ports.items()]
+
+
+def _scratch(name: str, volume: VolumeSettings) -> core.v1.VolumeArgs:
+    """Return a volume that is made for one pod and deleted with it."""
+    claim = core.v1.PersistentVolumeClaimTemplateArgs(
+        spec=core.v1.PersistentVolumeClaimSpecArgs(
+            access_modes=["ReadWriteOnce"],
+            storage_class_name=volume.storage_class,
+            resources=core.v1.VolumeResourceRequirementsArgs(requests={"storage": volume.size}),
+        )
+    )
+    return core.v1.VolumeArgs(name=name, ephemeral=core.v1.EphemeralVolumeSourceArgs(volume_claim_template=claim))
 
 
 def service_account(identity: Identity, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:

@@ -8,18 +8,19 @@ from pulumi_kubernetes import core
 from components import patroni
 from components.certificates import CA_FILE, TLS, certificate
 from components.connections import Endpoint, api_server_range, connect, secret_env
-from components.defaults import rest_health
+from components.defaults import ping_probe, rest_health
 from components.labels import Identity
 from components.logins import ROLES, Logins
 from components.namespaces import Namespace
+from components.object_store import ObjectStore
 from components.passwords import password
-from components.pods import PodArgs
+from components.pods import PodArgs, Sidecar
 from components.settings import ApiServerSettings
 from components.stateful import Stateful, service
 from components.tier_settings import PostgresSettings
 
-_PORT = 5432
-_USER = 999  # the uid of the upstream image, and so of existing volumes
+_PORT, _READER_PORT = 5432, 8432
+USER = 999  # the uid of the upstream image, and so of existing volumes
 _DATABASE = "platform"
 
 
@@ -28,13 +29,17 @@ class Postgres(pulumi.ComponentResource):
 
     `primary` is for the application, which may read and write rows; `replicas`, empty with one instance, is for what may be
     read a moment late; `owner` is for the migration, which owns the schema; `pooler` is for a pool of connections in front of
-    `primary`. None of them is a superuser.
+    `primary`; `recorder` is for what notes backups and restores. None of them is a superuser. `files` is where backups read.
+    Its log goes to the `store`, encrypted; where no server has any
+    data, the first one is filled from the newest backup there.
     """
 
     primary: Endpoint
     replicas: Sequence[Endpoint]
     owner: Endpoint
     pooler: Endpoint
+    recorder: Endpoint
+    files: Endpoint
     connections: Sequence[Mapping[str, str | int]]
 
     def __init__(
@@ -44,20 +49,22 @@ class Postgres(pulumi.ComponentResource):
         *,
         namespace: Namespace,
         api_server: ApiServerSettings,
+        store: ObjectStore,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("platform:index:Postgres", name, None, opts or namespace.within)
         child = pulumi.ResourceOptions(parent=self)
         identity = namespace.identity(name, "database")
         members = Endpoint(of=identity, ports=[_PORT, patroni.PORT], service=f"{name}-instances")
-        connected = connect(identity, [members, api_server_range(api_server)], child)
+        connected = connect(identity, [members, api_server_range(api_server), store.account("backups")], child)
         passwords = {
             role: password(f"{name}-{role}", child) for role in ("superuser", "replication", "rewind", "restapi")
         }
         secrets = secret_env(
             identity,
             f"{name}-passwords",
-            {f"PATRONI_{role.upper()}_PASSWORD": value for role, value in passwords.items()},
+            {f"PATRONI_{role.upper()}_PASSWORD": value for role, value in passwords.items()}
+            | {"BACKUPS_ENCRYPTION_KEY": store.encryption_key},
             child,
         )
         services = [
@@ -70,12 +77,19 @@ class Postgres(pulumi.ComponentResource):
             ports={"postgres": _PORT, "patroni": patroni.PORT},
             cpu=args.cpu,
             memory=args.memory,
-            user=_USER,
-            env=[core.v1.EnvVarArgs(name="PATRONI_SCOPE", value=name), *_whereabouts(), *secrets],
-            files={TLS: certificate(identity, services, child)},
+            user=USER,
+            env=[
+                core.v1.EnvVarArgs(name="PATRONI_SCOPE", value=name),
+                *_whereabouts(),
+                *_restore_asked_for(name),
+                *connected.env,
+                *secrets,
+            ],
+            files={TLS: certificate(identity, services, child), **connected.files},
             health=rest_health(patroni.PORT),
             shutdown_seconds=55,  # a fast shutdown still writes a checkpoint
             token=True,
+            beside=[_reader(f"{name}-backup")],
         )
         server = Stateful(
             identity,
@@ -115,6 +129,15 @@ class Postgres(pulumi.ComponentResource):
         self.primary = endpoint("application", given["application"])
         self.owner = endpoint("migration", given["migration"])
         self.pooler = endpoint("pooler", given["pooler"])
+        self.recorder = endpoint("backups", given["backups"])
+        servers = [f"{name}-{ordinal}.{members.host}:{_READER_PORT}" for ordinal in range(args.instances)]
+        self.files = Endpoint(
+            of=identity,
+            ports=[_READER_PORT],
+            service=members.service,
+            env={"BACKUPS_SERVERS": " ".join(servers)},
+            tls=True,
+        )
         self.replicas = [_replicas(name, identity, child)] if args.instances > 1 else []
         self.connections = [*connected.rows, *logins.connections]
         self.register_outputs({"host": host, "port": _PORT})
@@ -125,6 +148,32 @@ def _replicas(name: str, identity: Identity, opts: pulumi.ResourceOptions) -> En
     host = service(f"{name}-replicas", identity, ports, opts, labels=patroni.REPLICA)
     env = {"POSTGRES_REPLICA_HOST": host, "POSTGRES_REPLICA_PORT": str(_PORT)}
     return Endpoint(of=identity, ports=[_PORT], service=f"{name}-replicas", env=env, tls=True)
+
+
+def _reader(client: str) -> Sidecar:
+    """Return what lets this client, by the name in its certificate, read the server's files for a backup."""
+    return Sidecar(
+        name="reader",
+        ports={"backups": _READER_PORT},
+        cpu="10m",
+        memory="96Mi",
+        args=["serve-files"],
+        env=[core.v1.EnvVarArgs(name="PGBACKREST_TLS_SERVER_AUTH", value=f"{client}=postgres")],
+        liveness=ping_probe(["pgbackrest", "server-ping", "--log-level-console=error"]),
+    )
+
+
+def _restore_asked_for(name: str) -> list[core.v1.EnvVarArgs]:
+    """Return the number of the last restore in place and the moment it is to; `make restore` writes both, and there may be none."""
+    return [
+        core.v1.EnvVarArgs(
+            name=f"RESTORE_{key.upper()}",
+            value_from=core.v1.EnvVarSourceArgs(
+                config_map_key_ref=core.v1.ConfigMapKeySelectorArgs(name=f"{name}-restore", key=key, optional=True)
+            ),
+        )
+        for key in ("number", "target")
+    ]
 
 
 def _whereabouts() -> list[core.v1.EnvVarArgs]:

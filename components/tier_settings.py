@@ -122,6 +122,20 @@ class VolumeSettings(Data):
     keep: bool = True
 
 
+Schedule = Annotated[
+    str, Field(pattern=r"^[0-9*/,-]+( [0-9*/,-]+){4}$", description="a time as cron has it, like 0 1 * * 0")
+]
+
+
+class BackupSettings(Data):
+    """When the database is backed up and a restore is tried, in UTC. `keep_full` full backups are kept, with what builds on them."""
+
+    full: Schedule = "0 1 * * 0"
+    differential: Schedule = "0 1 * * 1-6"
+    drill: Schedule = "0 4 * * *"
+    keep_full: int = Field(default=4, ge=1, le=1000)
+
+
 class PostgresSettings(Data):
     """The system of record. With 3 `instances` it is a primary and two replicas.
 
@@ -134,6 +148,7 @@ class PostgresSettings(Data):
     cpu: Quantity = "250m"
     memory: Quantity = "512Mi"
     volume: VolumeSettings = VolumeSettings()
+    backups: BackupSettings = BackupSettings()
 
 
 class PgBouncerSettings(WorkloadSettings):

@@ -10,7 +10,8 @@ SET log_min_error_statement = panic;
 SET pgaudit.log = none;
 SET client_min_messages = warning;
 
-SELECT format('CREATE ROLE %I', role) FROM unnest(ARRAY['migration', 'application', 'reader', 'monitoring', 'pooler']) AS role
+SELECT format('CREATE ROLE %I', role)
+    FROM unnest(ARRAY['migration', 'application', 'reader', 'monitoring', 'pooler', 'backups']) AS role
     WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) \gexec
 SELECT format('ALTER ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD %L', key, value)
     FROM json_each_text(:'logins') \gexec
@@ -31,7 +32,7 @@ REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
 REVOKE ALL ON DATABASE template1 FROM PUBLIC;
 REVOKE ALL ON DATABASE postgres FROM PUBLIC;
 GRANT CONNECT ON DATABASE postgres TO rewind, monitoring;
-GRANT CONNECT ON DATABASE :"database" TO application, reader, monitoring, pooler;
+GRANT CONNECT ON DATABASE :"database" TO application, reader, monitoring, pooler, backups;
 
 -- In PostgreSQL 15 the schema `public` belongs to the owner of the database, which is `migration`.
 \connect :"database"
@@ -52,3 +53,4 @@ CREATE OR REPLACE FUNCTION platform.login(who text, OUT name text, OUT secret te
     AS $$ SELECT rolname::text, rolpassword FROM pg_authid WHERE rolname = who AND rolname IN ('application', 'reader') $$;
 REVOKE ALL ON FUNCTION platform.login FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION platform.login TO pooler;
+\ir records.sql

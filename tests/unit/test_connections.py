@@ -52,6 +52,12 @@ def test_the_table_is_the_architecture() -> None:
         ("data/pgbouncer", "data/postgres", 5432),
         ("data/redis", "data/redis", 6379),
         ("data/objects-buckets", "data/objects", 7070),
+        ("data/postgres", "data/objects", 7070),
+        ("data/postgres-backup", "data/objects", 7070),
+        ("data/postgres-backup", "data/postgres", 5432),
+        ("data/postgres-backup", "data/postgres", 8432),
+        ("data/postgres-drill", "data/objects", 7070),
+        ("data/postgres-drill", "data/postgres", 5432),
         ("app/migration", "data/postgres", 5432),
         ("app/api", "data/pgbouncer", 6432),
         ("app/api", "data/postgres", 5432),  # reads, from the replicas

@@ -55,7 +55,9 @@ def postgres(tmp_path: Path) -> Path:
 
 
 def start(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    put(folder, "backup-environment", "")
     environment = found_in(folder, PGDATA=f"{folder}/pgdata", PATRONI_SCOPE="postgres", PATRONI_NAME="postgres-0")
+    environment["OBJECTS_ENDPOINT"] = "objects:7070"
     command = ["sh", str(IMAGES / "postgres/entrypoint.sh"), *arguments]
     return subprocess.run(
         command, env={**environment, **PASSWORDS, **more}, capture_output=True, text=True, check=False
@@ -69,7 +71,7 @@ def test_patroni_runs_on_a_directory_that_nobody_else_may_enter(postgres: Path, 
     assert (postgres / "pgdata").stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize("name", ["PATRONI_SCOPE", "PATRONI_NAME", *PASSWORDS])
+@pytest.mark.parametrize("name", ["PATRONI_SCOPE", "PATRONI_NAME", "OBJECTS_ENDPOINT", *PASSWORDS])
 def test_a_missing_setting_is_named_and_nothing_is_started(postgres: Path, name: str) -> None:
     done = start(postgres, "patroni", **{name: ""})
     assert done.returncode != 0
@@ -81,6 +83,50 @@ def test_a_missing_setting_is_named_and_nothing_is_started(postgres: Path, name:
 def test_another_command_is_run_as_it_is(postgres: Path) -> None:
     assert start(postgres, "echo", "hello").stdout == "hello\n"
     assert not (postgres / "calls").exists()
+
+
+def test_a_restore_that_was_asked_for_puts_the_data_aside_once(postgres: Path) -> None:
+    (postgres / "pgdata" / "rows").write_text("old")
+    assert start(postgres, RESTORE_NUMBER="2").returncode == 0
+    assert (postgres / "pgdata.before" / "rows").read_text() == "old"
+    assert not (postgres / "pgdata").exists()
+    (postgres / "pgdata").mkdir()
+    (postgres / "pgdata" / "rows").write_text("restored")
+    for _ in range(2):  # the number stays, and so does what was restored
+        assert start(postgres, RESTORE_NUMBER="2").returncode == 0
+    assert (postgres / "pgdata" / "rows").read_text() == "restored"
+    assert start(postgres, RESTORE_NUMBER="10").returncode == 0
+    assert (postgres / "pgdata.before" / "rows").read_text() == "restored"
+
+
+def test_a_restore_interrupted_before_its_number_was_noted_keeps_what_was_there(postgres: Path) -> None:
+    (postgres / "pgdata").rename(postgres / "pgdata.before")
+    (postgres / "pgdata.before" / "rows").write_text("old")
+    assert start(postgres, RESTORE_NUMBER="1").returncode == 0
+    assert (postgres / "pgdata.before" / "rows").read_text() == "old"
+    assert (postgres / "restored").read_text() == "1\n"
+
+
+def test_without_a_restore_nothing_is_moved(postgres: Path) -> None:
+    (postgres / "pgdata" / "rows").write_text("here")
+    for number in ("", "0"):
+        assert start(postgres, RESTORE_NUMBER=number).returncode == 0
+    assert (postgres / "pgdata" / "rows").read_text() == "here"
+
+
+@pytest.mark.parametrize("filled", [True, False])
+def test_a_first_start_that_was_killed_begins_again(postgres: Path, filled: bool) -> None:
+    """And lets the others know; a failed one took its directory away, and has already let them know."""
+    put(postgres, "python", f'echo "$*" > {postgres}/gave-up')
+    (postgres / "bootstrapping").touch()
+    (postgres / "pgdata.failed").mkdir()
+    if not filled:
+        (postgres / "pgdata").rmdir()
+    assert start(postgres).returncode == 0
+    assert not (postgres / "pgdata").exists()
+    assert not (postgres / "pgdata.failed").exists()
+    assert not (postgres / "bootstrapping").exists()
+    assert (postgres / "gave-up").exists() is filled
 
 
 @pytest.fixture

@@ -16,12 +16,17 @@ CUSTOM = "cert-manager.io/"
 
 
 def workloads(stack: str) -> list[Manifest]:
-    kinds = ("Deployment", "StatefulSet", "Job")
+    kinds = ("Deployment", "StatefulSet", "Job", "CronJob")
     return [manifest for kind in kinds for manifest in committed(stack).of(kind).values()]
 
 
+def template(manifest: Manifest) -> Manifest:
+    job = manifest["spec"].get("jobTemplate", manifest)
+    return job["spec"]["template"]
+
+
 def pod(manifest: Manifest) -> Manifest:
-    return manifest["spec"]["template"]["spec"]
+    return template(manifest)["spec"]
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -89,7 +94,7 @@ def test_services_budgets_and_autoscalers_reach_exactly_one_workload(stack: str)
     pods = {
         f"{m['kind']}/{m['metadata']['name']}": (
             m["metadata"]["namespace"],
-            m["spec"]["template"]["metadata"]["labels"],
+            template(m)["metadata"]["labels"],
         )
         for m in workloads(stack)
     }
@@ -172,10 +177,12 @@ def test_every_pod_is_restricted_and_only_two_call_the_api_server(stack: str) ->
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_server_has_probes_and_time_to_leave(stack: str) -> None:
     for manifest in workloads(stack):
-        (container,) = pod(manifest)["containers"]
-        if manifest["kind"] == "Job":
+        container, *beside = pod(manifest)["containers"]
+        if manifest["kind"] in ("Job", "CronJob"):
             assert "livenessProbe" not in container
             continue
+        # Without what runs beside it, a server still serves.
+        assert all("livenessProbe" in other and "readinessProbe" not in other for other in beside)
         assert {"livenessProbe", "readinessProbe", "startupProbe"} <= set(container)
         pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
         assert pod(manifest)["terminationGracePeriodSeconds"] > pause
