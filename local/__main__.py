@@ -36,19 +36,27 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     for name, on_stack in verbs.STACK_VERBS.items():
-        added = verb(name, on_stack, _on_target(on_stack))
-        added.add_argument("--stack", default="dev", help="the stack, as in Pulumi.STACK.yaml (default: dev)")
-        added.add_argument(
-            "--context", default="", help="a context of your kubeconfig; without one, a node on this machine"
-        )
+        _target(verb(name, on_stack, _on_target(on_stack)))
+    restore = verb("restore", verbs.restore, lambda given: verbs.restore(_meant(given), given.to))
+    restore.add_argument("--to", required=True, help="a time with its zone, as 2026-11-26T01:00:00+00:00, or newest")
+    _target(restore)
     verb("packages", verbs.packages, _packages)
     verb("logs", verbs.logs, _logs).add_argument("component")
     verb("run", verbs.run, _run).add_argument("command", nargs=argparse.REMAINDER)
     return parser
 
 
+def _target(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--stack", default="dev", help="the stack, as in Pulumi.STACK.yaml (default: dev)")
+    verb.add_argument("--context", default="", help="a context of your kubeconfig; without one, a node on this machine")
+
+
+def _meant(given: argparse.Namespace) -> verbs.Target:
+    return verbs.Target(stack=given.stack, context=given.context or None)
+
+
 def _on_target(on_stack: Callable[[verbs.Target], int | None]) -> Action:
-    return lambda given: on_stack(verbs.Target(stack=given.stack, context=given.context or None))
+    return lambda given: on_stack(_meant(given))
 
 
 def _packages(_given: argparse.Namespace) -> None:

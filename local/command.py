@@ -49,14 +49,21 @@ def run(
         raise Problem(f"{shown}: exit code {done.returncode}; the end of {log}:\n{tail}")
 
 
-def output(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, timeout: float = 60) -> str:
+def output(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+    timeout: float = 60,
+) -> str:
     """Return what `command` prints, without the final newline; raise Problem with its errors if it fails."""
     shown = " ".join(str(word) for word in command)
     try:
         done = subprocess.run(
             [str(word) for word in command],
             env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local import images, node, toolchain
+from local import images, node, restoring, toolchain
 from local.command import output
 from local.engine import Cluster, Engine, users_own
 from local.packages import TESTED_SERVERS, install_debian_packages, virtual_environment
@@ -97,6 +97,15 @@ def url(target: Target) -> None:
     if not target.context and not node.kubeconfig.exists():
         raise _not_up(target)
     print(_url(target, engine(target)))
+
+
+def restore(target: Target, to: str) -> None:
+    """Bring the database back to a moment, in place, and back it up as it is then."""
+    _settings_file(target.stack)
+    if target.context:
+        target.cluster.check()
+    kubectl = [_kubectl(target), *_kubectl_options(target).split()]
+    restoring.restore(restoring.Cluster(kubectl, dict(target.cluster.environment)), to)
 
 
 def logs(component: str) -> None:
