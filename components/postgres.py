@@ -30,8 +30,8 @@ class Postgres(pulumi.ComponentResource):
     `primary` is for the application, which may read and write rows; `replicas`, empty with one instance, is for what may be
     read a moment late; `owner` is for the migration, which owns the schema; `pooler` is for a pool of connections in front of
     `primary`; `recorder` is for what notes backups and restores. None of them is a superuser. `files` is where backups read.
-    Its log goes to the `store`, encrypted; where no server has any
-    data, the first one is filled from the newest backup there.
+    Its log goes to the `store`, encrypted; a new database is filled
+    from the newest backup there.
     """
 
     primary: Endpoint

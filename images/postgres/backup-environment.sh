@@ -1,4 +1,6 @@
-# Sourced: what pgBackRest must know, from what a client of the object store is told. Secrets stay in the environment.
+#!/bin/sh
+# Sourced, not run: what pgBackRest must know, from what a client of the object store is told. Secrets stay in the environment.
+set -eu
 : "${OBJECTS_BUCKET:?is not set}" "${OBJECTS_REGION:?is not set}" "${OBJECTS_CA_FILE:?is not set}"
 : "${OBJECTS_KEY_ID:?is not set}" "${OBJECTS_KEY:?is not set}" "${BACKUPS_ENCRYPTION_KEY:?is not set}"
 export PGBACKREST_STANZA=postgres PGBACKREST_PG1_PATH="$PGDATA" PGBACKREST_PG1_SOCKET_PATH="${PGHOST:-/tmp}"

@@ -86,8 +86,10 @@ class Node:
         ]
 
     def process(self, pod: Any) -> int:
-        """Return the process id, on this machine, of a pod's first container."""
-        container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+        """Return the process id, on this machine, of a pod's first container; of statuses, the order is another."""
+        name = pod["spec"]["containers"][0]["name"]
+        (status,) = [status for status in pod["status"]["containerStatuses"] if status["name"] == name]
+        container = status["containerID"].removeprefix("containerd://")
         listed = subprocess.run(
             ["ctr", "--address", str(CONTAINERD_SOCKET), "--namespace", "k8s.io", "tasks", "list"],
             capture_output=True,

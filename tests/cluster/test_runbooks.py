@@ -23,7 +23,11 @@ def database(node: Node) -> Database:
 
 
 def test_there_is_a_test_for_each_runbook() -> None:
-    assert {file.stem for file in RUNBOOKS.glob("*.md")} == {"postgres-failover", "redis-promotion"}
+    assert {file.stem for file in RUNBOOKS.glob("*.md")} == {
+        "postgres-failover",
+        "postgres-restore",  # in test_backups.py, and its `make restore` in test_zz_last.py
+        "redis-promotion",
+    }
 
 
 def test_a_server_is_looked_at_relieved_and_copied_anew(node: Node, database: Database) -> None:

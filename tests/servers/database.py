@@ -8,12 +8,12 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import boto3
 from botocore.exceptions import BotoCoreError
 
 from components import buckets
-from tests.servers.gateway import s3
 from tests.unit.workload_processes import as_user, eventually, folder_of, free_port, program, running
 
 IMAGE = Path(__file__).parents[2] / "images" / "postgres"
@@ -110,7 +110,15 @@ class Place:
 
     def s3(self, account: str = OWNER) -> Any:
         """Return a client of the object store."""
-        return s3(f"https://localhost:{self.gateway}", account, PASSWORD, self.trust)
+        connect: Any = cast("Any", boto3).client
+        return connect(
+            "s3",
+            endpoint_url=f"https://localhost:{self.gateway}",
+            region_name="us-east-1",
+            aws_access_key_id=account,
+            aws_secret_access_key=PASSWORD,
+            verify=str(self.trust),
+        )
 
     def sql(self, statement: str, database: str = "platform") -> str:
         """Run statements as the superuser, through the socket, and return what they print."""

@@ -61,7 +61,7 @@ def cluster(tmp_path: Path) -> restoring.Cluster:
 
 
 def told(folder: Path, **changed: Any) -> None:
-    known = json.loads((folder / "state").read_text()) if (folder / "state").exists() else {}
+    known: dict[str, Any] = json.loads((folder / "state").read_text()) if (folder / "state").exists() else {}
     (folder / "state").write_text(json.dumps({**known, **changed}))
 
 

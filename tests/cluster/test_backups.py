@@ -1,0 +1,50 @@
+"""The database's backups on the real node: taken by `up`, and proven by the runbook's own commands."""
+
+import shlex
+
+import pytest
+
+from tests.cluster.conftest import Node, eventually
+from tests.cluster.database import Database
+from tests.cluster.test_runbooks import commands
+
+
+@pytest.fixture(scope="module")
+def database(node: Node) -> Database:
+    return Database(node)
+
+
+def test_up_takes_a_backup(database: Database) -> None:
+    eventually("there is a full backup", lambda: database.query("SELECT 1 FROM platform.backups", "monitoring"))
+
+
+def test_the_archive_is_never_far_behind(database: Database) -> None:
+    """A segment that is not full is archived after a minute."""
+    before = database.query("SELECT archived_count FROM pg_stat_archiver", "monitoring")
+    database.query("CREATE TABLE IF NOT EXISTS archiving (n bigint); INSERT INTO archiving VALUES (1)", "migration")
+    eventually(
+        "one more segment is archived",
+        lambda: database.query("SELECT archived_count FROM pg_stat_archiver", "monitoring") > before,
+        150,
+    )
+    ((failed,),) = database.query("SELECT coalesce(last_failed_time > last_archived_time, false) FROM pg_stat_archiver")
+    assert not failed
+
+
+def test_the_runbook_takes_a_backup_and_tries_a_restore(node: Node, database: Database) -> None:
+    printed = {command: node.kubectl(*shlex.split(command)[1:]) for command in commands("postgres-restore")}
+    (info,) = [text for command, text in printed.items() if "backups info" in command]
+    assert "status: ok" in info
+    assert "full backup" in info
+    statement = (
+        "SELECT outcome, recovery_point_seconds < 120, recovery_time_seconds > 0 FROM platform.restores"
+        " ORDER BY id DESC LIMIT 1"
+    )
+    assert database.query(statement, "monitoring") == [("verified", True, True)]
+    kinds = database.query("SELECT kind FROM platform.backups ORDER BY started DESC LIMIT 1", "monitoring")
+    assert kinds == [("diff",)]
+
+    def claims() -> list[str]:
+        return node.kubectl("get", "persistentvolumeclaims", "--namespace=data", "--output=name").split()
+
+    eventually("the drill's volume is gone with its pod", lambda: not [name for name in claims() if "drill" in name])
