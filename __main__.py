@@ -14,7 +14,8 @@ security = tiers.Namespace("security", settings.quota, opts=there)
 certificates = tiers.CertManager(
     "cert-manager", settings.cert_manager, namespace=security, api_server=settings.api_server
 )
-data = tiers.Namespace("data", settings.quota, issuer=certificates.issuer, opts=there)
+storage = tiers.Storage("storage", settings.storage, opts=there)
+data = tiers.Namespace("data", settings.quota, issuer=certificates.issuer, after=[storage], opts=there)
 app = tiers.Namespace("app", settings.quota, issuer=certificates.issuer, opts=there)
 
 objects = tiers.ObjectStore("objects", settings.objects, namespace=data, keys=tiers.Settings.bucket_keys())
@@ -23,6 +24,9 @@ backups = tiers.Backups("postgres", settings.postgres, namespace=data, database=
 pgbouncer = tiers.PgBouncer("pgbouncer", settings.pgbouncer, namespace=data, database=postgres)
 redis = tiers.Redis("redis", settings.redis, namespace=data)
 memcached = tiers.Memcached("memcached", settings.memcached, namespace=data)
+snapshots = tiers.Snapshots(
+    "snapshots", settings.storage, namespace=data, api_server=settings.api_server, of=[postgres, redis]
+)
 
 migration = tiers.Migration("migration", settings.api, namespace=app, talks_to=[postgres.owner], after=[postgres])
 api = tiers.Api(
@@ -48,7 +52,8 @@ scheduler = tiers.Scheduler(
 frontend = tiers.Frontend("frontend", settings.frontend, namespace=app, talks_to=[api.endpoint])
 
 endpoints = [postgres.primary, pgbouncer.primary, redis.producer, memcached.endpoint, api.endpoint, frontend.endpoint]
-connected = [certificates, objects, postgres, backups, pgbouncer, redis, migration, api, workers, scheduler, frontend]
+data_tier = [objects, postgres, backups, pgbouncer, redis, snapshots]
+app_tier = [migration, api, workers, scheduler, frontend]
 pulumi.export("url", settings.url)
 pulumi.export("endpoints", {endpoint.of.name: f"{endpoint.host}:{endpoint.port}" for endpoint in endpoints})
-pulumi.export("connections", [row for tier in connected for row in tier.connections])
+pulumi.export("connections", [row for tier in [certificates, *data_tier, *app_tier] for row in tier.connections])

@@ -13,6 +13,8 @@ from components.postgres import Postgres
 from components.redis import Redis
 from components.scheduler import Scheduler
 from components.settings import Settings
+from components.snapshots import Snapshots
+from components.storage import Storage
 from components.worker import Workers
 
 __all__ = [
@@ -29,5 +31,7 @@ __all__ = [
     "Redis",
     "Scheduler",
     "Settings",
+    "Snapshots",
+    "Storage",
     "Workers",
 ]

@@ -1,5 +1,7 @@
 """Namespaces: the fences every workload stands behind."""
 
+from collections.abc import Sequence
+
 import pulumi
 from pulumi_kubernetes import core, meta, networking
 
@@ -13,6 +15,7 @@ class Namespace(pulumi.ComponentResource):
 
     Pod Security *restricted* is enforced; traffic is denied both ways but for DNS; pods share a quota, and containers
     that name no resources get small ones. With an `issuer`, servers in it get certificates, and clients can verify them.
+    `after` is what must be there before it, and go after it.
     """
 
     name: str
@@ -23,6 +26,7 @@ class Namespace(pulumi.ComponentResource):
         quota: QuotaSettings,
         *,
         issuer: pulumi.Input[str] | None = None,
+        after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("platform:index:Namespace", name, None, opts)
@@ -37,7 +41,7 @@ class Namespace(pulumi.ComponentResource):
                 annotations=ANNOTATIONS,
                 labels=labels | {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in modes},
             ),
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )
         self._placement = namespace.metadata.name.apply(str)
 

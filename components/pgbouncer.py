@@ -18,6 +18,7 @@ from components.workload import Workload
 _PORT = 6432
 _USER = 70
 
+# Clients show no certificate, but without a file to verify one against 1.18 looks for the system's, which the image has not.
 # A pod that leaves the pool waits for the transactions in hand; a transaction that finds no server, as while another one is
 # made the primary, waits for it instead of failing, for as long as a request may.
 _CONFIGURATION = """\
@@ -44,6 +45,7 @@ auth_file = /etc/pgbouncer/users.txt
 auth_query = SELECT name, secret FROM platform.login($1)
 ignore_startup_parameters = extra_float_digits
 client_tls_sslmode = require
+client_tls_ca_file = {tls}/ca.crt
 client_tls_protocols = tlsv1.3
 client_tls_cert_file = {tls}/tls.crt
 client_tls_key_file = {tls}/tls.key

@@ -17,6 +17,7 @@ from components.passwords import password
 from components.pods import PodArgs, Sidecar
 from components.settings import ApiServerSettings
 from components.stateful import Stateful, service
+from components.storage import DATABASE
 from components.tier_settings import PostgresSettings
 
 _PORT, _READER_PORT = 5432, 8432
@@ -34,6 +35,7 @@ class Postgres(pulumi.ComponentResource):
     from the newest backup there.
     """
 
+    identity: Identity
     primary: Endpoint
     replicas: Sequence[Endpoint]
     owner: Endpoint
@@ -54,7 +56,7 @@ class Postgres(pulumi.ComponentResource):
     ) -> None:
         super().__init__("platform:index:Postgres", name, None, opts or namespace.within)
         child = pulumi.ResourceOptions(parent=self)
-        identity = namespace.identity(name, "database")
+        self.identity = identity = namespace.identity(name, "database")
         members = Endpoint(of=identity, ports=[_PORT, patroni.PORT], service=f"{name}-instances")
         connected = connect(identity, [members, api_server_range(api_server), store.account("backups")], child)
         passwords = {
@@ -95,6 +97,7 @@ class Postgres(pulumi.ComponentResource):
             identity,
             pod,
             args.volume,
+            purpose=DATABASE,
             instances=args.instances,
             before=patroni.agreement(identity, args, child),
             opts=child,

@@ -15,6 +15,7 @@ from components.passwords import password
 from components.pods import PodArgs
 from components.quantities import bytes_of
 from components.stateful import Stateful, service
+from components.storage import QUEUE
 from components.tier_settings import RedisSettings
 
 _PORT = 6379
@@ -83,6 +84,7 @@ class Redis(pulumi.ComponentResource):
     `producer` is for who adds jobs, `consumer` for who works on them, `keeper` for who looks after those that got stuck.
     """
 
+    identity: Identity
     producer: Endpoint
     consumer: Endpoint
     keeper: Endpoint
@@ -98,7 +100,7 @@ class Redis(pulumi.ComponentResource):
     ) -> None:
         super().__init__("platform:index:Redis", name, None, opts or namespace.within)
         child = pulumi.ResourceOptions(parent=self)
-        identity = namespace.identity(name, "queue")
+        self.identity = identity = namespace.identity(name, "queue")
         leader = f"{name}-{args.primary}"
         members = Endpoint(of=identity, ports=[_PORT], service=f"{name}-instances")
         self.connections = connect(identity, [members], child).rows
@@ -128,6 +130,7 @@ class Redis(pulumi.ComponentResource):
                 health=exec_health(_PORT, ["sh", "-c", f'test "$({_CLI} --user probe --pass probe ping)" = PONG']),
             ),
             args.volume,
+            purpose=QUEUE,
             instances=2,
             opts=child,
         )

@@ -1,17 +1,21 @@
 """The whole of a stack's settings: what may differ between stacks. Plain data: an Output never enters."""
 
 import json
+from typing import Any, Literal
 
 import pulumi
 from pydantic import Field, ValidationError
 
+from components import versions
 from components.complaints import explain
 from components.tier_settings import (
     ApiSettings,
     CertManagerSettings,
     Data,
+    Driver,
     Fqdn,
     FrontendSettings,
+    ImageReference,
     Ipv4,
     MemcachedSettings,
     ObjectStoreSettings,
@@ -19,6 +23,7 @@ from components.tier_settings import (
     PostgresSettings,
     Quantity,
     RedisSettings,
+    Schedule,
     SchedulerSettings,
     Site,
     WorkersSettings,
@@ -72,12 +77,53 @@ class BucketKeys(Data):
         return self.accounts[name]
 
 
+class SnapshotSettings(Data):
+    """Snapshots of the volumes that hold data; `null` where the cluster cannot take any, and then nothing comes of them.
+
+    They are taken at each time of the `schedule`, in UTC. Of each volume the last `keep` that are ready stay.
+    """
+
+    image: ImageReference = versions.SNAPSHOTS
+    schedule: Schedule = "17 2 * * *"
+    keep: int = Field(default=7, ge=1, le=1000)
+
+
+class StorageSettings(Data):
+    """Where volumes come from.
+
+    `provisioner` is the cluster's driver, and `parameters` are what it is told. `make` takes both from the default StorageClass
+    of a CONTEXT; the default is this machine's node. `reclaim` is what becomes of a volume when its claim is deleted.
+    """
+
+    provisioner: Driver = "hostpath.csi.platform"
+    parameters: dict[str, str] = {}
+    reclaim: Literal["Retain", "Delete"] = "Retain"
+    snapshots: SnapshotSettings | None = SnapshotSettings()
+
+    def on(self, there: dict[str, Any], file: str) -> "StorageSettings":
+        """Return the settings for a cluster where `there` is what volumes come from by default; what is set stays."""
+        here: dict[str, Any] = {}
+        if "provisioner" not in self.model_fields_set:
+            if "provisioner" not in there:
+                why = "required, for the cluster has no default StorageClass; `kubectl get csidrivers` shows what there is"
+                raise pulumi.RunError(f"{file}: platform:settings: storage.provisioner: {why}")
+            here = {"provisioner": there["provisioner"], "parameters": there["parameters"] | self.parameters}
+        if not there["snapshots"] and self.snapshots:
+            why = "the cluster knows no VolumeSnapshot; install a snapshot controller, or set it to null"
+            if "snapshots" in self.model_fields_set:
+                raise pulumi.RunError(f"{file}: platform:settings: storage.snapshots: {why}")
+            pulumi.log.warn(f"no snapshots of the volumes are taken: storage.snapshots: {why}")
+            here["snapshots"] = None
+        return self.model_copy(update=here)
+
+
 class Settings(Data):
     """A stack: the tree under `platform:settings`, shaped like `__main__.py`."""
 
     domain: Fqdn
     quota: QuotaSettings = QuotaSettings()
     api_server: ApiServerSettings = ApiServerSettings()
+    storage: StorageSettings = StorageSettings()
     cert_manager: CertManagerSettings = CertManagerSettings()
     postgres: PostgresSettings = PostgresSettings()
     pgbouncer: PgBouncerSettings = PgBouncerSettings()
@@ -111,9 +157,11 @@ class Settings(Data):
         settings = cls.parse(text, file, config.get_object("images") or {})
         # Found out by `make` for a cluster of the user's; what the stack's file says goes over it.
         found = config.get_object("api_server")
-        if found is None or "api_server" in settings.model_fields_set:
-            return settings
-        return settings.model_copy(update={"api_server": ApiServerSettings.model_validate_json(json.dumps(found))})
+        if found is not None and "api_server" not in settings.model_fields_set:
+            api_server = ApiServerSettings.model_validate_json(json.dumps(found))
+            settings = settings.model_copy(update={"api_server": api_server})
+        there = config.get_object("storage")
+        return settings if there is None else settings.model_copy(update={"storage": settings.storage.on(there, file)})
 
     @staticmethod
     def bucket_keys() -> BucketKeys:

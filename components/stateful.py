@@ -7,6 +7,7 @@ from pulumi_kubernetes import apps, core, meta
 
 from components.labels import ANNOTATIONS, Identity
 from components.pods import PodArgs, disruption_budget, pod_template, service_account
+from components.storage import GENERAL
 from components.tier_settings import VolumeSettings
 
 
@@ -16,7 +17,7 @@ class Stateful(pulumi.ComponentResource):
     The headless Service `NAME-instances` gives each pod a name of its own; what clients connect to is made with `service`.
     With `volume.keep` the StatefulSet is protected and its volumes are kept when the set is deleted. After `before` is
     there, all pods start at once: one that cannot start does not keep the others from it. A larger `volume.size` grows the
-    volumes where they are, without a restart.
+    volumes where they are, without a restart. `purpose` is the volumes' class, unless `volume` names another.
     """
 
     def __init__(
@@ -25,6 +26,7 @@ class Stateful(pulumi.ComponentResource):
         args: PodArgs,
         volume: VolumeSettings,
         *,
+        purpose: str = GENERAL,
         instances: int = 1,
         before: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
@@ -49,7 +51,7 @@ class Stateful(pulumi.ComponentResource):
             metadata=meta.v1.ObjectMetaArgs(name="data", labels=identity.selector),
             spec=core.v1.PersistentVolumeClaimSpecArgs(
                 access_modes=["ReadWriteOnce"],
-                storage_class_name=volume.storage_class,
+                storage_class_name=volume.storage_class or purpose,
                 resources=core.v1.VolumeResourceRequirementsArgs(requests={"storage": volume.size}),
             ),
         )

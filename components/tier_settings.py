@@ -26,6 +26,13 @@ Fqdn = Annotated[
     ),
 ]
 Ipv4 = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,3}){3}$", description="an IPv4 address, like 10.0.0.1")]
+Driver = Annotated[
+    str,
+    Field(pattern=r"^[a-z0-9]([a-z0-9./-]*[a-z0-9])?$", description="what makes volumes, like ebs.csi.aws.com"),
+]
+Schedule = Annotated[
+    str, Field(pattern=r"^[0-9*/,-]+( [0-9*/,-]+){4}$", description="a time as cron has it, like 0 1 * * 0")
+]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="a Kubernetes name")]
 ImageReference = Annotated[
     str,
@@ -40,7 +47,10 @@ ImageReference = Annotated[
 class Data(BaseModel):
     """A part of a stack's settings: strict, and the same until the end of the run."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+    # Defaults are validated as well, those inside of defaults too: what `platform:images` says is true of them.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, validate_default=True, revalidate_instances="always"
+    )
 
 
 class Scale(Data):
@@ -115,16 +125,14 @@ class Site(Data):
 
 
 class VolumeSettings(Data):
-    """A data volume. `keep` retains it, and protects its owner, when the stack is destroyed."""
+    """A data volume. `keep` retains it, and protects its owner, when the stack is destroyed.
+
+    `storage_class` is a class of the cluster's own, instead of the platform's for the purpose.
+    """
 
     size: Quantity = "10Gi"
     storage_class: Name | None = None
     keep: bool = True
-
-
-Schedule = Annotated[
-    str, Field(pattern=r"^[0-9*/,-]+( [0-9*/,-]+){4}$", description="a time as cron has it, like 0 1 * * 0")
-]
 
 
 class BackupSettings(Data):

@@ -180,7 +180,7 @@ def _known_here(target: Target) -> dict[str, Any]:
     if not target.context:
         return {"platform:images": images.references()}
     target.cluster.check()
-    return {"platform:api_server": target.cluster.api_server()}
+    return {"platform:api_server": target.cluster.api_server(), "platform:storage": target.cluster.storage()}
 
 
 def _binaries(say: Callable[[str], None], *, node: bool) -> Path:

@@ -105,7 +105,7 @@ def _general(model: type[BaseModel]) -> str:
 
 def kinds() -> dict[str, str]:
     """Return the kinds of string a setting can be: what it must be, in words and as a regular expression."""
-    kinds = ("Quantity", "Fqdn", "Ipv4", "Name", "ImageReference")
+    kinds = ("Quantity", "Fqdn", "Ipv4", "Name", "ImageReference", "Driver", "Schedule")
     named = [getattr(tier_settings, kind) for kind in kinds]
     schemas = [TypeAdapter[str](kind).json_schema() for kind in named]
     return {schema["description"]: schema["pattern"] for schema in schemas}

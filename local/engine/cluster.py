@@ -50,6 +50,20 @@ class Cluster:
         subset = json.loads(output(command, env=self.environment, timeout=2 * _ANSWER_SECONDS))["subsets"][0]
         return {"addresses": [each["ip"] for each in subset["addresses"]], "port": subset["ports"][0]["port"]}
 
+    def storage(self) -> dict[str, Any]:
+        """Return the `provisioner` and its `parameters` that volumes come from by default, and whether there are `snapshots`."""
+        ask, wait = self._kubectl(None), 2 * _ANSWER_SECONDS
+        listed = json.loads(
+            output([*ask, "get", "storageclasses", "--output=json"], env=self.environment, timeout=wait)
+        )
+        default = "storageclass.kubernetes.io/is-default-class"
+        classes = [each for each in listed["items"] if each["metadata"].get("annotations", {}).get(default) == "true"]
+        # Of several the API server takes the newest.
+        classes.sort(key=lambda each: each["metadata"]["creationTimestamp"])
+        found = {key: classes[-1].get(key, {}) for key in ("provisioner", "parameters")} if classes else {}
+        group = [*ask, "api-resources", "--api-group=snapshot.storage.k8s.io", "--output=name"]
+        return found | {"snapshots": "volumesnapshots." in output(group, env=self.environment, timeout=wait)}
+
     def define(self, definitions: Path, binaries: Path | None = None) -> None:
         """Make the cluster know the custom resources defined in a directory; what someone else defined otherwise is a Problem."""
         kubectl, files = self._kubectl(binaries), f"--filename={definitions}"

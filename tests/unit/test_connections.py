@@ -51,6 +51,8 @@ def test_the_table_is_the_architecture() -> None:
         ("data/postgres-logins", "data/postgres", 5432),
         ("data/pgbouncer", "data/postgres", 5432),
         ("data/redis", "data/redis", 6379),
+        ("data/postgres-snapshots", "api-server", 6443),
+        ("data/redis-snapshots", "api-server", 6443),
         ("data/objects-buckets", "data/objects", 7070),
         ("data/postgres", "data/objects", 7070),
         ("data/postgres-backup", "data/objects", 7070),
@@ -90,6 +92,7 @@ def test_no_other_policy_names_addresses() -> None:
     for stack in STACKS:
         with_blocks = {name for name, m in committed(stack).of("NetworkPolicy").items() if "ipBlock" in str(m["spec"])}
         calls = {"data/postgres-to-api-server", "security/cert-manager-to-api-server"}
+        calls |= {f"data/{tier}-snapshots-to-api-server" for tier in ("postgres", "redis")}
         open_to_all = {"app/frontend-from-outside"} if stack == "dev" else set[str]()
         allowed = {"app/worker-scraping-to-internet"} | calls | open_to_all
         assert with_blocks == allowed

@@ -53,6 +53,7 @@ def keys(repository: Path) -> dict[str, str]:
         ("images/worker/Dockerfile", {"worker"}),
         ("images/postgres/logins.sql", {"postgres"}),
         ("images/redis/entrypoint.sh", {"redis"}),
+        ("images/snapshots/snapshots.py", {"snapshots"}),
         ("images/debian/Dockerfile", set(recipe.NAMES) - FROM_SCRATCH),
         ("build/bin/coredns", {"coredns"}),
         ("workload/app/__pycache__/api.pyc", set[str]()),

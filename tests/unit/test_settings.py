@@ -75,6 +75,15 @@ def test_the_program_creates_nothing_with_wrong_settings() -> None:
         render("dev", config)
 
 
+def test_an_image_is_replaced_where_the_file_says_nothing_of_its_tier() -> None:
+    images = {"platform/worker:0.1.0": "registry.example/worker:1", "platform/snapshots:0.1.0": "registry.example/s:1"}
+    settings = Settings.parse('{"domain": "example.com"}', FILE, images)
+    assert settings.workers.analytics.image == "registry.example/worker:1"
+    assert settings.storage.snapshots
+    assert settings.storage.snapshots.image == "registry.example/s:1"
+    assert settings.storage.model_fields_set == set()
+
+
 def test_a_small_tree_is_enough() -> None:
     settings = Settings.parse('{"domain": "example.com"}', FILE, {})
     assert settings.url == "https://example.com"
