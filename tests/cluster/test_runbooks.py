@@ -27,6 +27,7 @@ def test_there_is_a_test_for_each_runbook() -> None:
         "postgres-failover",
         "postgres-restore",  # in test_backups.py, and its `make restore` in test_zz_last.py
         "redis-promotion",
+        "volume-snapshot-restore",  # in test_snapshots.py
     }
 
 

@@ -23,10 +23,18 @@ class Volumes:
     node: Node
     image: str
     namespace: str
+    user: int = USER
+    memory: str = "64Mi"
 
-    def claim(self, name: str, size: str = "300Mi", snapshot: str | None = None) -> None:
+    def claim(
+        self, name: str, size: str = "300Mi", snapshot: str | None = None, storage_class: str = "platform-general"
+    ) -> None:
         """Ask for a volume, empty or with the content of a snapshot."""
-        spec: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+        spec: dict[str, Any] = {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": storage_class,
+            "resources": {"requests": {"storage": size}},
+        }
         if snapshot:
             spec["dataSource"] = {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": snapshot}
         self._apply("v1", "PersistentVolumeClaim", name, spec)
@@ -39,7 +47,7 @@ class Volumes:
             "imagePullPolicy": "IfNotPresent",
             "command": ["sleep", "infinity"],
             "volumeMounts": [{"name": claim, "mountPath": f"/{claim}"} for claim in claims],
-            "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
+            "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": self.memory}},
             "securityContext": {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,
@@ -51,9 +59,9 @@ class Volumes:
             "volumes": [{"name": claim, "persistentVolumeClaim": {"claimName": claim}} for claim in claims],
             "securityContext": {
                 "runAsNonRoot": True,
-                "runAsUser": USER,
-                "runAsGroup": USER,
-                "fsGroup": USER,
+                "runAsUser": self.user,
+                "runAsGroup": self.user,
+                "fsGroup": self.user,
                 "fsGroupChangePolicy": "OnRootMismatch",  # else the kubelet makes every restored file group-writable
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
@@ -163,6 +171,29 @@ def test_a_full_volume_is_full_for_its_own_pod_only(volumes: Volumes) -> None:
     assert "No space left on device" in failure.value.stderr
     volumes.shell("other-user", "head -c 100000000 /dev/zero > /other/file && sync /other/file")
     volumes.shell("full-user", "rm /full/file && echo again > /full/file && sync /full/file")
+
+
+def test_a_kept_volume_outlives_its_claim_until_it_may_go(volumes: Volumes) -> None:
+    """As `storage.reclaim: Retain` has it, and docs/troubleshooting.md says how to be rid of it."""
+    kept: dict[str, Any] = volumes.node.get("storageclass", "platform-general")
+    kept = {**kept, "metadata": {"name": f"kept-{volumes.namespace}"}, "reclaimPolicy": "Retain"}
+    volumes.node.apply(kept)
+    try:
+        volumes.claim("data", storage_class=kept["metadata"]["name"])
+        volumes.pod("user", "data")
+        directory = volumes.directory("data")
+        volume = volumes.get("persistentvolumeclaim", "data")["spec"]["volumeName"]
+        volumes.kubectl("delete", "pod/user", "persistentvolumeclaim/data", "--timeout=60s")
+        eventually(
+            "the volume is released",
+            lambda: volumes.node.get("persistentvolume", volume)["status"]["phase"] == "Released",
+        )
+        assert directory.is_dir()
+        change = '{"spec": {"persistentVolumeReclaimPolicy": "Delete"}}'
+        volumes.node.kubectl("patch", "persistentvolume", volume, "--patch", change)
+        eventually("the volume is gone", lambda: not directory.exists())
+    finally:
+        volumes.node.kubectl("delete", "storageclass", kept["metadata"]["name"])
 
 
 def test_deletion_leaves_nothing_on_the_disk(volumes: Volumes) -> None:

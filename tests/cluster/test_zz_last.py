@@ -130,4 +130,5 @@ def nothing_left(node: Node) -> bool:
     assert left == ""
     namespaces = node.kubectl("get", "namespaces", "--output=name").split()
     assert not {"namespace/app", "namespace/data", "namespace/security"} & set(namespaces)
-    return eventually("volumes are gone", lambda: node.kubectl("get", "persistentvolumes", "--output=name") == "", 60)
+    kinds = "persistentvolumes,volumesnapshotcontents"  # what the claims and snapshots of a namespace stood for
+    return eventually("volumes are gone", lambda: node.kubectl("get", kinds, "--output=name") == "", 60)
