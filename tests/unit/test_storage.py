@@ -59,7 +59,11 @@ def test_a_tier_takes_the_class_of_its_purpose_or_the_one_that_is_named() -> Non
             for name, manifest in rendered.of("StatefulSet").items()
         }
 
-    purposes = {"data/postgres": "platform-database", "data/redis": "platform-queue", "data/objects": "platform-general"}
+    purposes = {
+        "data/postgres": "platform-database",
+        "data/redis": "platform-queue",
+        "data/objects": "platform-general",
+    }
     assert classes(committed("prod")) == purposes
     config = copy.deepcopy(stack_config("prod"))
     config["platform:settings"]["postgres"]["volume"]["storage_class"] = "fast"
