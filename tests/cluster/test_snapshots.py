@@ -86,11 +86,12 @@ def test_a_database_starts_from_a_snapshot_taken_under_it(node: Node) -> None:
     try:
         volumes.claim("restored", "1Gi", snapshot=f"data-{leader}-under-load")
         volumes.pod("restored", "restored")
-        options = "-c listen_addresses='' -c unix_socket_directories=/tmp"
-        volumes.shell(
-            "restored", f'pg_ctl start --wait --silent --pgdata=/restored/pgdata --options="{options}" >/dev/null'
-        )
-        query = "psql --host=/tmp --username=postgres --tuples-only --no-align --command='SELECT word FROM snapshots' platform"
+        # Its own directory is all it may write to. With a log of its own it does not hold on to kubectl's.
+        options = "-c listen_addresses='' -c unix_socket_directories=/restored -c ssl=off"
+        start = "pg_ctl start --wait --silent --pgdata=/restored/pgdata --log=/restored/log"
+        volumes.shell("restored", f'{start} --options="{options}"')
+        psql = "psql --host=/restored --username=postgres --tuples-only --no-align"
+        query = f"{psql} --command='SELECT word FROM snapshots' platform"
         assert volumes.shell("restored", query) == "before"
     finally:
         volumes.kubectl("delete", "pod/restored", "persistentvolumeclaim/restored", "--ignore-not-found")
