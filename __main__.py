@@ -21,6 +21,7 @@ app = tiers.Namespace("app", settings.quota, issuer=certificates.issuer, opts=th
 objects = tiers.ObjectStore("objects", settings.objects, namespace=data, keys=tiers.Settings.bucket_keys())
 postgres = tiers.Postgres("postgres", settings.postgres, namespace=data, api_server=settings.api_server, store=objects)
 backups = tiers.Backups("postgres", settings.postgres, namespace=data, database=postgres, store=objects)
+exporter = tiers.PostgresExporter("postgres-exporter", settings.postgres_exporter, namespace=data, database=postgres)
 pgbouncer = tiers.PgBouncer("pgbouncer", settings.pgbouncer, namespace=data, database=postgres)
 redis = tiers.Redis("redis", settings.redis, namespace=data)
 memcached = tiers.Memcached("memcached", settings.memcached, namespace=data)
@@ -52,7 +53,7 @@ scheduler = tiers.Scheduler(
 frontend = tiers.Frontend("frontend", settings.frontend, namespace=app, talks_to=[api.endpoint])
 
 endpoints = [postgres.primary, pgbouncer.primary, redis.producer, memcached.endpoint, api.endpoint, frontend.endpoint]
-data_tier = [objects, postgres, backups, pgbouncer, redis, snapshots]
+data_tier = [objects, postgres, backups, exporter, pgbouncer, redis, snapshots]
 app_tier = [migration, api, workers, scheduler, frontend]
 pulumi.export("url", settings.url)
 pulumi.export("endpoints", {endpoint.of.name: f"{endpoint.host}:{endpoint.port}" for endpoint in endpoints})

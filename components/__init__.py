@@ -10,6 +10,7 @@ from components.namespaces import Namespace
 from components.object_store import ObjectStore
 from components.pgbouncer import PgBouncer
 from components.postgres import Postgres
+from components.postgres_exporter import PostgresExporter
 from components.redis import Redis
 from components.scheduler import Scheduler
 from components.settings import Settings
@@ -28,6 +29,7 @@ __all__ = [
     "ObjectStore",
     "PgBouncer",
     "Postgres",
+    "PostgresExporter",
     "Redis",
     "Scheduler",
     "Settings",

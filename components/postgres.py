@@ -30,7 +30,7 @@ class Postgres(pulumi.ComponentResource):
 
     `primary` is for the application, which may read and write rows; `replicas`, empty with one instance, is for what may be
     read a moment late; `owner` is for the migration, which owns the schema; `pooler` is for a pool of connections in front of
-    `primary`; `recorder` is for what notes backups and restores. None of them is a superuser. `files` is where backups read.
+    `primary`; `recorder` is for what notes backups and restores; `watched` is for what measures. None of them is a superuser. `files` is where backups read.
     Its log goes to the `store`, encrypted; a new database is filled
     from the newest backup there.
     """
@@ -41,6 +41,7 @@ class Postgres(pulumi.ComponentResource):
     owner: Endpoint
     pooler: Endpoint
     recorder: Endpoint
+    watched: Endpoint
     files: Endpoint
     connections: Sequence[Mapping[str, str | int]]
 
@@ -133,6 +134,7 @@ class Postgres(pulumi.ComponentResource):
         self.owner = endpoint("migration", given["migration"])
         self.pooler = endpoint("pooler", given["pooler"])
         self.recorder = endpoint("backups", given["backups"])
+        self.watched = endpoint("monitoring", given["monitoring"])
         servers = [f"{name}-{ordinal}.{members.host}:{_READER_PORT}" for ordinal in range(args.instances)]
         self.files = Endpoint(
             of=identity,

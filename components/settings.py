@@ -20,6 +20,7 @@ from components.tier_settings import (
     MemcachedSettings,
     ObjectStoreSettings,
     PgBouncerSettings,
+    PostgresExporterSettings,
     PostgresSettings,
     Quantity,
     RedisSettings,
@@ -127,6 +128,7 @@ class Settings(Data):
     cert_manager: CertManagerSettings = CertManagerSettings()
     postgres: PostgresSettings = PostgresSettings()
     pgbouncer: PgBouncerSettings = PgBouncerSettings()
+    postgres_exporter: PostgresExporterSettings = PostgresExporterSettings()
     redis: RedisSettings = RedisSettings()
     memcached: MemcachedSettings = MemcachedSettings()
     objects: ObjectStoreSettings = ObjectStoreSettings()

@@ -172,6 +172,14 @@ class PgBouncerSettings(WorkloadSettings):
     wait_seconds: int = Field(default=10, ge=1, le=60)
 
 
+class PostgresExporterSettings(Data):
+    """What measures the database."""
+
+    image: ImageReference = versions.POSTGRES_EXPORTER
+    cpu: Quantity = "25m"
+    memory: Quantity = "64Mi"
+
+
 class RedisSettings(Data):
     """The job queue: a primary and a replica.
 

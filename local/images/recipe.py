@@ -29,7 +29,7 @@ _NODE = {
     "metrics-server": "registry.k8s.io/metrics-server/metrics-server:v0.7.2",
 }
 # In the order in which two builders waste the least time: worker and scheduler wait for the base that api makes.
-_STORES = ("pgbouncer", "redis", "memcached", "versitygw", "buckets", "snapshots")
+_STORES = ("postgres-exporter", "pgbouncer", "redis", "memcached", "versitygw", "buckets", "snapshots")
 NAMES = ("api", "postgres", "frontend", *_STORES, "cert-manager-controller", *_NODE, "worker", "scheduler")
 # Raise it when the builder itself changes what comes out.
 _BUILDER = "1"

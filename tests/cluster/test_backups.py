@@ -1,6 +1,7 @@
 """The database's backups on the real node: taken by `up`, and proven by the runbook's own commands."""
 
 import shlex
+import urllib.request
 
 import pytest
 
@@ -43,6 +44,17 @@ def test_the_runbook_takes_a_backup_and_tries_a_restore(node: Node, database: Da
     assert database.query(statement, "monitoring") == [("verified", True, True)]
     kinds = database.query("SELECT kind FROM platform.backups ORDER BY started DESC LIMIT 1", "monitoring")
     assert kinds == [("diff",)]
+
+    (exporter,) = node.pods("data", "postgres-exporter")
+    with urllib.request.urlopen(f"http://{exporter['status']['podIP']}:9187/metrics", timeout=10) as answer:
+        metrics = answer.read().decode()
+    for name in (
+        "last_backup_timestamp_seconds{",
+        "last_verified_restore_timestamp_seconds{",
+        "last_restore_verified{",
+    ):
+        assert f"postgres_{name}" in metrics
+    assert "pg_stat_archiver_archived_count" in metrics
 
     def claims() -> list[str]:
         return node.kubectl("get", "persistentvolumeclaims", "--namespace=data", "--output=name").split()

@@ -1,11 +1,14 @@
 """The objects that back the database up and try restores, as every stack renders them."""
 
+import re
 from dataclasses import replace
 
 import pytest
+import yaml
 
 from components.connections import Peer
 from components.object_store import ObjectStore
+from components.postgres_exporter import QUERIES
 from tests.render import STACKS, Manifest, committed, render, stack_config
 from tests.unit.test_stacks import pod
 
@@ -91,3 +94,19 @@ def test_the_servers_files_are_read_by_the_backup_alone_and_by_its_name() -> Non
     (container,) = pod(manifests.of("CronJob")["data/postgres-backup-full"])["containers"]
     servers = environment(container)["BACKUPS_SERVERS"].split()
     assert servers == [f"postgres-{n}.postgres-instances.data.svc.cluster.local:8432" for n in range(3)]
+
+
+def test_what_measures_the_database_connects_verified_and_asks_for_what_the_records_have() -> None:
+    (container,) = pod(committed("dev").of("Deployment")["data/postgres-exporter"])["containers"]
+    told = environment(container)
+    host = "postgres-primary.data.svc.cluster.local:5432/platform"
+    assert told["DATA_SOURCE_URI"] == f"{host}?sslmode=verify-full&sslrootcert=/etc/trust/ca.crt"
+    assert told["DATA_SOURCE_USER"] == "monitoring"
+    queries = yaml.safe_load(QUERIES)
+    for query in queries.values():
+        # A column that is not described is no metric, and one that is described and not there is an error at each scrape.
+        described = {name for metric in query["metrics"] for name in metric}
+        columns = query["query"].partition(" FROM platform.")[0].removeprefix("SELECT ")
+        assert described == {column.split(" AS ")[-1].strip() for column in re.split(r", (?![^(]*\))", columns)}
+    (files,) = [volume for name, volume in committed("dev").of("ConfigMap").items() if "postgres-exporter" in name]
+    assert files["data"]["queries.yaml"] == QUERIES

@@ -50,6 +50,7 @@ def test_the_table_is_the_architecture() -> None:
         ("data/postgres", "api-server", 6443),
         ("data/postgres-logins", "data/postgres", 5432),
         ("data/pgbouncer", "data/postgres", 5432),
+        ("data/postgres-exporter", "data/postgres", 5432),
         ("data/redis", "data/redis", 6379),
         ("data/postgres-snapshots", "api-server", 6443),
         ("data/redis-snapshots", "api-server", 6443),

@@ -72,6 +72,7 @@ def test_every_box_of_the_diagrams_that_this_part_covers_is_there(stack: str) ->
         "app/scheduler",
         "data/memcached",
         "data/pgbouncer",
+        "data/postgres-exporter",
         "security/cert-manager",
     }
     deployments |= {f"app/worker-{kind}" for kind in ("scraping", "processing", "analytics")}
@@ -87,9 +88,13 @@ def test_every_box_of_the_diagrams_that_this_part_covers_is_there(stack: str) ->
         "data/objects-instances",
     }
     assert set(committed(stack).of("Service")) == deployments | services
-    assert deployments - {"app/scheduler", "data/memcached", "data/pgbouncer", "security/cert-manager"} == set(
-        committed(stack).of("HorizontalPodAutoscaler")
-    )
+    assert deployments - {
+        "app/scheduler",
+        "data/memcached",
+        "data/pgbouncer",
+        "data/postgres-exporter",
+        "security/cert-manager",
+    } == set(committed(stack).of("HorizontalPodAutoscaler"))
 
 
 @pytest.mark.parametrize("stack", STACKS)
