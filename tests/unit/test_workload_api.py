@@ -1,5 +1,6 @@
 """The API against real servers: what it refuses, and what it says when it cannot take a job."""
 
+import threading
 from collections.abc import Generator
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 
 from tests.unit.workload_platform import Platform
 from tests.unit.workload_processes import Part, eventually
+from workload.app.jobs import Kind
+from workload.app.queue import Queue
 
 pytest_plugins = ["tests.unit.workload_fixtures"]
 
@@ -83,15 +86,37 @@ def test_a_full_queue_is_said_and_passes(api: Part, platform: Platform) -> None:
     assert api.ask("/api/jobs", {"url": "http://localhost/"}).status == 202
 
 
-def test_without_redis_jobs_are_told_and_not_taken(api: Part, platform: Platform) -> None:
+def test_without_redis_jobs_are_taken_and_queued_when_it_is_back(api: Part, platform: Platform, queue: Queue) -> None:
     platform.redis.stop()
-    refused = api.ask("/api/jobs", {"url": "http://localhost/"})
-    assert (refused.status, refused.headers["retry-after"]) == (503, "5")
-    assert api.ask("/api/jobs").json == {"jobs": []}
+    taken = api.ask("/api/jobs", {"url": "http://localhost/"})
+    assert taken.status == 202
+    assert [job["id"] for job in api.ask("/api/jobs").json["jobs"]] == [taken.json["id"]]
     ready = api.ask("/readyz")
     assert (ready.status, ready.json) == (200, {"postgres": "ok", "redis": "unavailable", "memcached": "ok"})
     platform.redis.start()
-    eventually(lambda: api.ask("/api/jobs", {"url": "http://localhost/"}).status == 202, "jobs are taken again")
+    with platform.part("scheduler"):
+        eventually(lambda: queue.depth(Kind.SCRAPING) == 1, "the job is queued")
+
+
+def test_a_request_that_meets_a_change_of_the_primary_is_slow_and_does_not_fail(platform: Platform) -> None:
+    answers: list[int] = []
+    with platform.part("api", POSTGRES_PATIENCE_SECONDS="20") as api:
+        eventually(api.ready, "the API is ready")
+        platform.postgres.stop()
+
+        def request(body: object) -> None:
+            answers.append(api.ask("/api/jobs", body).status)
+
+        clients = [threading.Thread(target=request, args=(body,)) for body in ({"url": "http://localhost/"}, None)]
+        for client in clients:
+            client.start()
+        eventually(lambda: api.ask("/readyz").status == 503, "the API has seen that it is gone")
+        assert answers == []
+        platform.postgres.start()
+        for client in clients:
+            client.join()
+    assert sorted(answers) == [200, 202]
+    assert platform.sql("SELECT count(*) FROM jobs") == [(1,)]
 
 
 def test_without_postgres_the_api_is_alive_and_not_ready(api: Part, platform: Platform) -> None:

@@ -10,7 +10,8 @@ pytest_plugins = ["tests.unit.workload_fixtures"]
 
 
 def test_of_two_schedulers_exactly_one_is_active(platform: Platform, site: str, jobs: Jobs) -> None:
-    environment = {**platform.environment, "SWEEP_AFTER_SECONDS": "60"}  # what is due is queued at once, not swept up
+    # What is due is queued at once, not swept up.
+    environment = {**platform.environment, "SWEEP_AFTER_SECONDS": "60", "UNQUEUED_AFTER_SECONDS": "60"}
     with parts(platform.folder, environment, ["scheduler"], ["scheduler"]) as both:
 
         def active() -> list[Part]:
@@ -49,6 +50,17 @@ def test_what_the_queue_forgot_is_put_back(platform: Platform, site: str, jobs: 
             for job in (never_put, forgotten, kept):
                 jobs.reaches(job, lambda now: now.state is State.DONE)
     assert jobs.store.totals().pages == 3
+
+
+def test_a_job_that_was_never_put_there_does_not_wait_like_one_that_may_only_be_late(
+    platform: Platform, site: str, jobs: Jobs
+) -> None:
+    late = jobs.submit(f"{site}/late")
+    never_put = jobs.store.add(f"{site}/never-put", "test")
+    platform.redis.admin.flushall()
+    unseen = jobs.store.unseen(60, 0.001, 10)
+    assert [waiting.id for waiting in unseen] == [never_put.id]
+    assert {waiting.id for waiting in jobs.store.unseen(0.001, 0.001, 10)} == {never_put.id, late.id}
 
 
 def test_a_job_lost_between_two_stages_is_found(platform: Platform, site: str, jobs: Jobs) -> None:

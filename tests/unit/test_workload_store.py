@@ -4,6 +4,7 @@ import selectors
 import socket
 import socketserver
 import threading
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -65,6 +66,13 @@ def test_a_stage_that_fails_half_way_leaves_the_job_where_it_was(store: Store) -
     found = store.job(job.id)
     assert found is not None
     assert (found.stage, found.state) == (Kind.SCRAPING, State.RUNNING)
+
+
+def test_a_job_that_is_added_again_for_want_of_an_answer_is_one_job(store: Store) -> None:
+    job_id = uuid4()
+    added = store.add("http://localhost/", "test", job_id)
+    assert store.add("http://localhost/", "test", job_id) == added
+    assert store.newest(10) == [added]
 
 
 def test_a_withdrawn_job_is_gone_unless_a_worker_has_it(store: Store) -> None:

@@ -26,6 +26,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Generator[Platform]:
             "POSTGRES_DATABASE": "jobs",
             "POSTGRES_USERNAME": "application",
             "POSTGRES_PASSWORD": PASSWORD,
+            "POSTGRES_PATIENCE_SECONDS": "0.5",
             "REDIS_HOST": "127.0.0.1",
             "REDIS_PORT": str(queue.port),
             "REDIS_USERNAME": "application",
@@ -40,6 +41,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Generator[Platform]:
             "SCHEDULER_TICK_SECONDS": "0.1",
             "SCHEDULER_LEASE_SECONDS": "1",
             "SWEEP_AFTER_SECONDS": "0.5",
+            "UNQUEUED_AFTER_SECONDS": "0.5",
         }
         platform = Platform(database, queue, folder, environment)
         applied = migrate(platform, "upgrade", "head")

@@ -1,10 +1,13 @@
-"""The API: takes jobs and tells what became of them. A job answered 202 is never lost; one it cannot take gets 503."""
+"""The API: takes jobs and tells what became of them. A job answered 202 is never lost; one it cannot take gets 503.
+
+A server that is replaced meanwhile makes its answers slow, and none of them fail.
+"""
 
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Literal
-from uuid import UUID
+from typing import Annotated, Any, Literal, TypeVar
+from uuid import UUID, uuid4
 
 import uvicorn
 from fastapi import FastAPI, HTTPException, Query, Request, Response
@@ -17,11 +20,11 @@ from starlette.types import ASGIApp
 from workload.app import log, metrics
 from workload.app.addresses import MAX_URL_LENGTH, Guard, Refused, Unresolved
 from workload.app.cache import Cache
-from workload.app.database import UNAVAILABLE, Database
+from workload.app.database import UNAVAILABLE, Database, patiently
 from workload.app.health import Readiness
 from workload.app.jobs import Job, JobDetail, Kind, Totals
 from workload.app.middleware import Requests
-from workload.app.queue import Queue, QueueUnavailable
+from workload.app.queue import Queue, QueueFull, QueueUnavailable
 from workload.app.settings import Memcached, Postgres, Redis, Scrape, Server
 from workload.app.store import Store
 
@@ -29,6 +32,8 @@ RETRY_AFTER_SECONDS = 5
 LOOKUP_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 class Submission(BaseModel):
@@ -55,13 +60,14 @@ class Stats(BaseModel):
 class Api:
     """The endpoints, over the clients they use."""
 
-    def __init__(self, database: Database, queue: Queue, cache: Cache, guard: Guard) -> None:
+    def __init__(self, database: Database, queue: Queue, cache: Cache, guard: Guard, patience_seconds: float) -> None:
         self._database = database
+        self._patience = patience_seconds
         self._store = Store(database)
         self._queue = queue
         self._cache = cache
         self._guard = guard
-        # Without Redis the API still tells about jobs, and says 503 itself to those it cannot take.
+        # Without Redis the API still takes jobs and tells about them.
         self._readiness = Readiness(
             required={"postgres": self._store.check}, reported={"redis": queue.check, "memcached": cache.check}
         )
@@ -94,28 +100,27 @@ class Api:
     def submit(self, submission: Submission, response: Response) -> Job:
         """Take a URL to be scraped, processed and counted."""
         self._refuse_at_the_door(submission.url)
-        job = self._store.add(submission.url, log.request_id.get())
+        job_id, request_id = uuid4(), log.request_id.get()
+        job = self._patiently(lambda: self._store.add(submission.url, request_id, job_id))
         try:
-            message_id = self._queue.put(Kind.SCRAPING, job.id, job.request_id)
-        except QueueUnavailable:
-            self._store.withdraw(job.id)  # or the client's next try would be a second job
+            self._store.announced(job.id, Kind.SCRAPING, self._queue.put(Kind.SCRAPING, job.id, job.request_id))
+        except QueueFull:
+            self._patiently(lambda: self._store.withdraw(job.id))  # or the client's next try would be a second job
             raise
-        try:
-            self._store.announced(job.id, Kind.SCRAPING, message_id)
-        except UNAVAILABLE as problem:
-            # Committed and queued: the job is safe. At worst the sweep queues it a second time, which changes nothing.
-            logger.warning("the message was not noted", extra={"job": str(job.id), "problem": str(problem)})
+        except (QueueUnavailable, *UNAVAILABLE) as problem:
+            # Committed: the job is safe. The sweep queues it, at worst a second time, which changes nothing.
+            logger.warning("left to the sweep", extra={"job": str(job.id), "problem": str(problem)})
         metrics.SUBMITTED.inc()
         response.headers["Location"] = f"/api/jobs/{job.id}"
         return job
 
     def newest(self, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> Jobs:
         """List the newest jobs."""
-        return Jobs(jobs=self._store.newest(limit))
+        return Jobs(jobs=self._patiently(lambda: self._store.newest(limit)))
 
     def job(self, job_id: UUID) -> JobDetail:
         """Tell what became of one job."""
-        found = self._store.job(job_id)
+        found = self._patiently(lambda: self._store.job(job_id))
         if found is None:
             raise HTTPException(404, "there is no such job")
         return found
@@ -125,7 +130,7 @@ class Api:
         totals = self._cache.get()
         if totals:
             return Stats(totals=totals, source="memcached")
-        return Stats(totals=self._store.totals(), source="postgres")
+        return Stats(totals=self._patiently(self._store.totals), source="postgres")
 
     async def healthz(self) -> dict[str, bool]:
         """Answer as long as the process does; not from a thread, which a slow database may have taken all of."""
@@ -140,6 +145,9 @@ class Api:
     def metrics(self) -> Response:
         """Tell Prometheus."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    def _patiently(self, attempt: Callable[[], Result]) -> Result:
+        return patiently(attempt, self._patience)
 
     def _refuse_at_the_door(self, url: str) -> None:
         """Tell the person now what the worker would find out; the worker checks again, at each connection it makes."""
@@ -168,8 +176,9 @@ def _malformed(_: Request, problem: Exception) -> JSONResponse:
 
 def main() -> None:
     """Serve until told to stop: uvicorn then takes no more connections and finishes the requests at hand."""
-    server, database, queue = Server.read(), Database(Postgres.read(), "api"), Queue(Redis.read())
-    api = Api(database, queue, Cache(Memcached.read()), Guard(Scrape.read().allowed_hosts))
+    server, postgres, queue = Server.read(), Postgres.read(), Queue(Redis.read())
+    database, guard = Database(postgres, "api"), Guard(Scrape.read().allowed_hosts)
+    api = Api(database, queue, Cache(Memcached.read()), guard, postgres.postgres_patience_seconds)
     uvicorn.run(
         api.application(),
         host="0.0.0.0",  # noqa: S104 - a container's port is for the network

@@ -1,7 +1,7 @@
 """Connections to Postgres: writes go to the primary, reads to a replica when there is one and it works."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, LiteralString, NoReturn, TypeVar
 
@@ -12,11 +12,15 @@ from psycopg_pool import ConnectionPool
 from workload.app.settings import Postgres
 
 Row = TypeVar("Row")
+Result = TypeVar("Result")
 Connection = psycopg.Connection[tuple[Any, ...]]
 Pool = ConnectionPool[Connection]
 
 # The second is what a primary that was demoted under us answers.
 UNAVAILABLE = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
+# What passes when another server leads: this one is going, coming or a replica now; 08 is what a pooler in between says of it.
+_PASSING = ("08", "57P01", "57P02", "57P03", "25006")
+_AGAIN_SECONDS = 0.1
 REPLICA_PAUSE_SECONDS = 10.0
 
 
@@ -113,6 +117,22 @@ class Database:
         except psycopg.OperationalError:
             self._replica_from = time.monotonic() + REPLICA_PAUSE_SECONDS
             return None
+
+
+def patiently(attempt: Callable[[], Result], seconds: float) -> Result:
+    """Return what `attempt` returns; while no server takes it, try again for that long: a slow answer instead of none.
+
+    A commit whose answer was lost is made again, so `attempt` must be one that changes nothing the second time.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return attempt()
+        except UNAVAILABLE as problem:
+            # Without a code the connection broke, or there was none.
+            if not (problem.sqlstate or "08").startswith(_PASSING) or time.monotonic() > deadline:
+                raise
+        time.sleep(_AGAIN_SECONDS)
 
 
 def one(connection: Connection, model: type[Row], query: LiteralString, parameters: Any = None) -> Row | None:

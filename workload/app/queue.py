@@ -26,7 +26,11 @@ Entry = tuple[str, dict[str, str] | None]
 
 
 class QueueUnavailable(Exception):  # noqa: N818 - it is an answer
-    """Redis is away, full or read-only. The message says which."""
+    """Redis is away or read-only. The message says which."""
+
+
+class QueueFull(QueueUnavailable):
+    """Redis has no room for another message, until workers have taken some out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ def stream(kind: Kind) -> str:
 def _translated() -> Generator[None]:
     try:
         yield
+    except redis.OutOfMemoryError as problem:
+        raise QueueFull(str(problem)) from problem
     except redis.RedisError as problem:
         raise QueueUnavailable(str(problem) or type(problem).__name__) from problem
 

@@ -65,7 +65,8 @@ class Scheduler:
 
     def _sweep(self) -> None:
         """Find the jobs without a message: a crash came between Postgres and the queue, or the queue came back empty."""
-        unseen = self._store.unseen(self._settings.sweep_after_seconds, BATCH)
+        settings = self._settings
+        unseen = self._store.unseen(settings.sweep_after_seconds, settings.unqueued_after_seconds, BATCH)
         for kind in Kind:
             waiting = [job for job in unseen if job.stage is kind]
             held = self._queue.holds(kind, [job.message_id for job in waiting if job.message_id])

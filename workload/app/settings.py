@@ -69,6 +69,8 @@ class Postgres(Section):
     postgres_replica_host: HostName | None = None
     postgres_replica_port: Port = 5432
     postgres_connections: int = Field(default=8, ge=1, le=100)
+    # How long a request of the API waits for a primary: a planned change of it takes about three seconds.
+    postgres_patience_seconds: Seconds = 10
 
     @property
     def verification(self) -> dict[str, str]:
@@ -125,6 +127,8 @@ class Schedule(Section):
 
     scheduler_tick_seconds: Seconds = 5
     scheduler_lease_seconds: Seconds = 15
+    # A message is looked for after the first; a job that has had none for the second gets one.
     sweep_after_seconds: Seconds = 30
+    unqueued_after_seconds: Seconds = 5
     rescrape_after_seconds: Seconds = 3600
     keep_jobs_seconds: Seconds = 7 * 24 * 3600

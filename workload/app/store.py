@@ -5,7 +5,7 @@
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import LiteralString
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from workload.app.database import Connection, Database, every, no_row, one
 from workload.app.fetch import Page
@@ -53,11 +53,16 @@ class Store:
         with self._database.writing() if newest else self._database.reading() as connection:
             return one(connection, Totals, "SELECT pages, words, links, bytes FROM totals") or no_row()
 
-    def add(self, url: str, request_id: str) -> Job:
-        """Create a job. It is safe from here on: the scheduler finds it even if nobody queues it."""
+    def add(self, url: str, request_id: str, job_id: UUID | None = None) -> Job:
+        """Create a job. It is safe from here on: the scheduler finds it even if nobody queues it.
+
+        With a `job_id` it can be done again by one who does not know whether it was done: there is one job.
+        """
+        query: LiteralString = f"""
+            INSERT INTO jobs (id, url, request_id) VALUES (%s, %s, %s)
+            ON CONFLICT (id) DO UPDATE SET url = EXCLUDED.url RETURNING {JOB}"""
         with self._database.writing() as connection:
-            query: LiteralString = f"INSERT INTO jobs (url, request_id) VALUES (%s, %s) RETURNING {JOB}"
-            return one(connection, Job, query, [url, request_id]) or no_row()
+            return one(connection, Job, query, [job_id or uuid4(), url, request_id]) or no_row()
 
     def withdraw(self, job_id: UUID) -> None:
         """Take back a job that the queue did not take, unless a worker has it after all."""
@@ -189,14 +194,15 @@ class Store:
         with self._database.writing() as connection:
             return every(connection, Job, query, {"limit": limit, "after": again_after_seconds})
 
-    def unseen(self, seconds: float, limit: int) -> list[Waiting]:
-        """Return unfinished jobs that have not been seen in the queue for a while, the longest first."""
+    def unseen(self, queued_seconds: float, unqueued_seconds: float, limit: int) -> list[Waiting]:
+        """Return unfinished jobs that have not been seen in the queue for a while, or were never put there."""
         query = """
             SELECT id, stage, message_id, request_id FROM jobs
-            WHERE state IN ('queued', 'running') AND seen_at < now() - %s * interval '1 second'
+            WHERE state IN ('queued', 'running')
+            AND seen_at < now() - CASE WHEN message_id IS NULL THEN %s ELSE %s END * interval '1 second'
             ORDER BY seen_at LIMIT %s"""
         with self._database.writing() as connection:
-            return every(connection, Waiting, query, [seconds, limit])
+            return every(connection, Waiting, query, [unqueued_seconds, queued_seconds, limit])
 
     def seen(self, job_ids: Sequence[UUID]) -> None:
         """Note that the queue still holds these jobs' messages."""
