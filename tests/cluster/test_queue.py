@@ -1,12 +1,21 @@
-"""The queue's two servers: one leads, the other has all it has, and can be made to lead."""
+"""The queue's two servers: one leads, the other can be made to; killed or full, they cost no job and double none."""
 
+import os
+import signal
+import urllib.error
+import urllib.request
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.cluster import site
 from tests.cluster.conftest import Node, Platform, eventually, with_settings
+from tests.cluster.database import Database
+from tests.cluster.load import all_done
+
+JOBS, CLIENTS = 1000, 8
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,23 +65,80 @@ def test_a_client_can_do_its_part_and_nothing_else(platform: Platform) -> None:
     )
 
 
+def test_the_primary_killed_amid_a_thousand_jobs_loses_none_and_doubles_no_effect(platform: Platform) -> None:
+    database = Database(platform.node)
+    before = uncounted(database)
+    (leader,) = [pod for pod in platform.node.pods("data", "redis") if pod["metadata"]["name"] == "redis-0"]
+    server = platform.node.process(leader)
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        submitted = [clients.submit(submit, platform) for _job in range(JOBS)]
+        eventually("half of the jobs are taken", lambda: sum(job.done() for job in submitted) > JOBS // 2)
+        os.kill(server, signal.SIGKILL)
+        jobs = [job.result() for job in submitted]
+    assert len(set(jobs)) == JOBS
+    all_done(platform, jobs, 180)
+    listed = ", ".join(f"'{job}'" for job in jobs)
+    for effect in ("pages", "extracts", "counted"):
+        assert database.query(f"SELECT count(*) FROM {effect} WHERE job_id IN ({listed})") == [(JOBS,)], effect
+    assert uncounted(database) == before
+
+
+def uncounted(database: Database) -> list[tuple[Any, ...]]:
+    """Return what the totals say beyond the jobs that are counted: the same at any time, if each was added once."""
+    return database.query("""
+        SELECT totals.pages - found.pages, totals.words - found.words, totals.links - found.links,
+               totals.bytes - found.bytes
+        FROM totals, (SELECT count(*) AS pages, coalesce(sum(extracts.words), 0) AS words,
+                             coalesce(sum(cardinality(extracts.links)), 0) AS links,
+                             coalesce(sum(length(pages.body)), 0) AS bytes
+                      FROM counted JOIN extracts USING (job_id) JOIN pages USING (job_id)) AS found""")
+
+
+def test_a_full_queue_is_said_and_what_was_taken_is_done_when_there_is_room(platform: Platform) -> None:
+    node = platform.node
+    limit = ask(node, "redis-0", "config", "get", "maxmemory").split()[1]
+    jobs = [submit(platform, "/slow/5") for _job in range(2)]
+    query = f"SELECT stage FROM jobs WHERE id IN ('{jobs[0]}', '{jobs[1]}') AND state = 'running'"
+    database = Database(node)
+    eventually("both are being scraped", lambda: database.query(query) == [("scraping",)] * 2)
+    ask(node, "redis-0", "config", "set", "maxmemory", "1")
+    try:
+        assert refusal(platform) == (503, "5")
+        # Workers end their stage and acknowledge it; what they cannot put into the queue is kept in the database.
+        eventually(
+            "both are scraped", lambda: database.query(query.replace("running", "queued")) == [("processing",)] * 2
+        )
+        eventually("both are acknowledged", lambda: ask(node, "redis-0", "xlen", "jobs:scraping") == "0")
+        assert ask(node, "redis-0", "xlen", "jobs:processing") == "0"
+        assert {platform.call(path)[0] for path in ("/api/jobs", f"/api/jobs/{jobs[0]}", "/api/stats")} == {200}
+    finally:
+        ask(node, "redis-0", "config", "set", "maxmemory", limit)
+    all_done(platform, [*jobs, submit(platform)])
+
+
+def refusal(platform: Platform) -> tuple[int, str | None]:
+    """Submit a job, and return with what status and which `Retry-After` it is answered."""
+    body, headers = f'{{"url": "{site.URL}/page"}}'.encode(), {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{platform.url}/api/jobs", body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, None
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers["Retry-After"]
+
+
 def test_the_replica_is_promoted_by_one_setting_and_no_job_is_lost(platform: Platform) -> None:
     node = platform.node
     before = [submit(platform) for _job in range(5)]
     with_settings(platform, redis={"primary": 1}).up()
     eventually("redis-0 follows redis-1", lambda: leads(node, "redis-1", "redis-0"))
-    after = [submit(platform) for _job in range(5)]
-    for job in (*before, *after):
-        eventually(f"job {job} is done", lambda job=job: platform.call(f"/api/jobs/{job}")[1]["state"] == "done", 180)
+    all_done(platform, [*before, *(submit(platform) for _job in range(5))], 180)
     platform.engine().up()
     eventually("redis-1 follows redis-0", lambda: leads(node, "redis-0", "redis-1"))
     assert platform.engine().changes() == []
 
 
-def submit(platform: Platform) -> str:
-    def taken() -> Any:
-        status, job = platform.call("/api/jobs", {"url": f"{site.URL}/page"})
-        assert status == 202, job
-        return job["id"]
-
-    return eventually("a job is taken", taken)
+def submit(platform: Platform, path: str = "/page") -> str:
+    status, job = platform.call("/api/jobs", {"url": site.URL + path})
+    assert status == 202, job
+    return job["id"]
