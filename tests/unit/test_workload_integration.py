@@ -68,6 +68,19 @@ def test_a_worker_that_is_told_to_stop_finishes_its_job(platform: Platform, site
     assert jobs.queue.depth(Kind.SCRAPING) == 0
 
 
+def test_a_worker_ends_its_stage_while_the_queue_is_full(platform: Platform, site: str, jobs: Jobs) -> None:
+    job = jobs.submit(f"{site}/slow")
+    with threads(jobs), platform.part("scheduler"):
+        eventually(lambda: Site.asked == ["/slow"], "the worker is in mid-job")
+        platform.redis.admin.config_set("maxmemory", "1")
+        Site.gate.set()
+        jobs.reaches(job, lambda now: now.stage is Kind.PROCESSING)
+        eventually(jobs.empty, "the message is acknowledged")
+        platform.redis.admin.config_set("maxmemory", "0")
+        jobs.reaches(job, lambda now: now.state is State.DONE)
+    assert jobs.store.totals().pages == 1
+
+
 @pytest.mark.parametrize(
     ("path", "ending", "error", "requests"),
     [
@@ -133,6 +146,17 @@ def test_a_worker_starts_before_its_servers_and_outlives_them(platform: Platform
         platform.redis.start()
         again = jobs.submit(f"{site}/page")  # Redis came back empty, so the consumer group is gone as well
         jobs.reaches(again, lambda now: now.stage is Kind.PROCESSING)
+
+
+def test_a_worker_that_lost_a_server_resumes_its_job_at_once(platform: Platform, site: str, jobs: Jobs) -> None:
+    job = jobs.submit(f"{site}/slow")
+    with platform.part("worker", "scraping", JOB_RETRY_AFTER_SECONDS="600") as part:
+        eventually(lambda: Site.asked == ["/slow"], "the worker is in mid-job")
+        platform.postgres.stop()
+        Site.gate.set()
+        eventually(lambda: any("waiting" in line["message"] for line in part.lines()), "it cannot end the stage")
+        platform.postgres.start()
+        jobs.reaches(job, lambda now: now.stage is Kind.PROCESSING)
 
 
 def test_a_process_says_which_variable_is_missing(platform: Platform) -> None:

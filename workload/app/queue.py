@@ -135,12 +135,13 @@ class Consumer:
         self._name = name
         self._retry_after = retry_after_seconds
         self._claim_at = 0.0
+        self._resume_after: str | None = None
 
     def take(self) -> Message | None:
-        """Return a message whose worker failed or died, else a new one, else (after about a second) None."""
+        """Return a message to resume, one whose worker failed or died, a new one, or (after about a second) None."""
         with _translated():
             try:
-                entry = self._abandoned() or self._new()
+                entry = self._own() or self._abandoned() or self._new()
             except redis.ResponseError as problem:
                 if not str(problem).startswith("NOGROUP"):
                     raise
@@ -157,6 +158,10 @@ class Consumer:
                 self._remove(message_id)  # not ours: nobody will ever be able to work on it
                 return None
 
+    def resume(self) -> None:
+        """Take what was given to this consumer and is not acknowledged first, and once; else it waits like an abandoned one."""
+        self._resume_after = "0"
+
     def done(self, message: Message) -> None:
         """Acknowledge the message and remove it."""
         with _translated():
@@ -167,6 +172,13 @@ class Consumer:
         pipeline.xack(stream(self._kind), GROUP, message_id)
         pipeline.xdel(stream(self._kind), message_id)
         pipeline.execute()
+
+    def _own(self) -> Entry | None:
+        if self._resume_after is None:
+            return None
+        entry = self._read(self._resume_after)
+        self._resume_after = entry[0] if entry else None
+        return entry
 
     def _abandoned(self) -> Entry | None:
         if time.monotonic() < self._claim_at:
@@ -180,9 +192,14 @@ class Consumer:
         return None
 
     def _new(self) -> Entry | None:
-        answer = self._redis.xreadgroup(GROUP, self._name, {stream(self._kind): ">"}, count=1, block=BLOCK_MILLISECONDS)
+        return self._read(">")
+
+    def _read(self, after: str) -> Entry | None:
+        answer = self._redis.xreadgroup(
+            GROUP, self._name, {stream(self._kind): after}, count=1, block=BLOCK_MILLISECONDS
+        )
         streams = cast("list[tuple[str, list[Entry]]]", answer)
-        return streams[0][1][0] if streams else None
+        return streams[0][1][0] if streams and streams[0][1] else None
 
     def _create_group(self) -> None:
         try:

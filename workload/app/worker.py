@@ -44,8 +44,9 @@ class Worker:
                     with log.request(message.request_id):
                         self._handle(consumer, message)
             except (QueueUnavailable, *UNAVAILABLE) as problem:
-                # The message, if there was one, is delivered again; nothing is lost by waiting for the server.
+                # The message, if there was one, is taken again; nothing is lost by waiting for the server.
                 logger.warning("waiting for a dependency", extra={"problem": str(problem)})
+                consumer.resume()
                 stop.wait(PAUSE_SECONDS)
             except Exception:
                 logger.exception("unexpected error; the job is left for another attempt")
