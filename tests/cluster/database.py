@@ -162,9 +162,10 @@ class Writer:
             self.acks.append(Ack(self._number, time.monotonic(), str(row[0]), str(row[1])))
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    def longest_gap(self) -> float:
-        """Return the longest time, in seconds, between two acknowledged writes."""
-        return max(after.at - before.at for before, after in pairwise(self.acks))
+    def longest_gap(self, since: float = 0.0) -> float:
+        """Return the longest time, in seconds, between two acknowledged writes, of those after a moment."""
+        moments = [ack.at for ack in self.acks if ack.at >= since]
+        return max(after - before for before, after in pairwise(moments))
 
 
 @contextmanager

@@ -25,6 +25,7 @@ def database(node: Node) -> Database:
 def test_there_is_a_test_for_each_runbook() -> None:
     assert {file.stem for file in RUNBOOKS.glob("*.md")} == {
         "postgres-failover",
+        "postgres-full-disk",
         "postgres-restore",  # in test_backups.py, and its `make restore` in test_zz_last.py
         "redis-promotion",
         "volume-snapshot-restore",  # in test_snapshots.py
@@ -44,6 +45,14 @@ def test_a_server_is_looked_at_relieved_and_copied_anew(node: Node, database: Da
         if "switchover" in words:
             eventually("another leads", lambda leader=leader: database.primary() != leader)
     eventually("all servers are well again", database.healthy, 180)
+
+
+def test_what_fills_the_volumes_is_seen_and_they_can_grow(node: Node) -> None:
+    printed = {command: node.kubectl(*shlex.split(command)[1:]) for command in commands("postgres-full-disk")}
+    for command, expected in {"df ": "/data", "waldir": "MB", "slots": "reserved", "storageclasses": "true"}.items():
+        (text,) = [text for ran, text in printed.items() if expected in text and command in ran]
+        assert text
+    assert all(printed.values()), printed
 
 
 def test_the_queue_says_who_leads(node: Node) -> None:

@@ -2,9 +2,11 @@
 
 import os
 import subprocess
+import time
 import urllib.request
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from local import images
@@ -12,28 +14,47 @@ from local.images.recipe import normalised
 from local.node import context
 from local.node.layout import CONTAINERD_SOCKET
 from local.problem import Problem
+from tests.cluster import site
 from tests.cluster.conftest import Node, Platform, eventually, local, with_settings
 from tests.cluster.database import Database, Writer, writing
+from tests.cluster.load import load
 
 
-def test_volumes_grow_while_they_are_used_and_do_not_shrink(
+def test_a_full_volume_costs_its_server_the_lead_and_growth_under_load_brings_it_back(
     platform: Platform, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    database = Database(platform.node)
+    node = platform.node
+    site.deploy(node)
+    database = Database(node)
     eventually("all servers are well", database.healthy, 120)
     before = {name: pod["metadata"]["uid"] for name, pod in database.pods().items()}
-    database.query("CREATE TABLE IF NOT EXISTS growing (n bigint)", "migration")
+    database.query("CREATE TABLE IF NOT EXISTS growing (n bigint, filler text)", "migration")
     writer = Writer(database.parameters("application"), "growing")
     with writing(writer):
-        with_settings(platform, postgres={"volume": {"size": "2Gi"}}, redis={"volume": {"size": "2Gi"}}).up()
+        eventually("writes are acknowledged", lambda: len(writer.acks) > 20)
+        full = database.primary()
+        fill(node, full)
+        eventually("another server leads", lambda: burst(database) and database.primary() != full, 120)
+        eventually("the full one says that it is not ready", lambda: not ready(database, full))
+        settled = len(writer.acks)
+        eventually("writes are acknowledged again", lambda: len(writer.acks) > settled + 20)
+        began = time.monotonic()
+        with load(platform):
+            with_settings(platform, postgres={"volume": {"size": "2Gi"}}, redis={"volume": {"size": "2Gi"}}).up()
 
-        def sizes() -> set[str]:
-            claims = platform.node.get("persistentvolumeclaims", "--namespace=data")["items"]
-            return {claim["status"]["capacity"]["storage"] for claim in claims}
+            def sizes() -> set[str]:
+                claims = node.get("persistentvolumeclaims", "--namespace=data")["items"]
+                return {claim["status"]["capacity"]["storage"] for claim in claims}
 
-        eventually("all volumes have grown", lambda: sizes() == {"2Gi"}, 120)
+            eventually("all volumes have grown", lambda: sizes() == {"2Gi"}, 120)
+            eventually("all servers are well again", database.healthy, 180)
+    site.remove(node)
     assert {name: pod["metadata"]["uid"] for name, pod in database.pods().items()} == before
-    assert writer.longest_gap() < 2
+    assert writer.longest_gap(since=began) < 2
+    assert {ack.number for ack in writer.acks} <= {row[0] for row in database.query("SELECT n FROM growing")}
+    # Reads every row of every table, and so the checksum of every page.
+    dump = ["pg_dump", "--username=postgres", "--dbname=platform", "--file=/dev/null"]
+    node.kubectl("exec", "--namespace=data", full, "--", *dump)
     with pytest.raises(Problem, match="preview of stack dev failed"):
         platform.engine().preview()
     assert "field can not be less than" in capfd.readouterr().out
@@ -76,6 +97,26 @@ def test_everything_wiped_is_restored_to_a_moment(platform: Platform) -> None:
     assert set(before) <= set(found), "rows that were acknowledged before the moment are lost"
     ((later,),) = database.query(f"SELECT count(*) FROM restoring WHERE at > '{moment}'")
     assert later == 0
+
+
+def fill(node: Node, pod: str) -> None:
+    """Leave a server's volume 24 MiB, about one file of the log, with a file of someone else's."""
+    left = """$(( ($(df -P -k /data | awk 'NR == 2 { print $4 }') - 24 * 1024) * 1024 ))"""
+    node.kubectl("exec", "--namespace=data", pod, "--", "sh", "-c", f"fallocate --length {left} /data/filling")
+
+
+def burst(database: Database) -> bool:
+    """Write two megabytes more, if they are taken."""
+    try:
+        database.query("INSERT INTO growing (filler) SELECT repeat('x', 1000) FROM generate_series(1, 2000)")
+    except psycopg.OperationalError:
+        return True  # refused, or the server is gone, which is what is awaited
+    return True
+
+
+def ready(database: Database, pod: str) -> bool:
+    conditions = database.pods()[pod]["status"]["conditions"]
+    return ("Ready", "True") in [(condition["type"], condition["status"]) for condition in conditions]
 
 
 def test_destroy_leaves_nothing(platform: Platform) -> None:
