@@ -36,7 +36,7 @@ api = tiers.Api(
     namespace=app,
     talks_to=[pgbouncer.primary, *postgres.replicas, redis.producer, memcached.endpoint],
     sites=settings.scrape_sites,
-    after=[migration],
+    after=[migration, redis],
 )
 workers = tiers.Workers(
     "worker",
@@ -45,16 +45,16 @@ workers = tiers.Workers(
     talks_to=[pgbouncer.primary, redis.consumer],
     cache=memcached.endpoint,
     sites=settings.scrape_sites,
-    after=[migration],
+    after=[migration, redis],
 )
 scheduler = tiers.Scheduler(
-    "scheduler", settings.scheduler, namespace=app, talks_to=[pgbouncer.primary, redis.keeper], after=[migration]
+    "scheduler", settings.scheduler, namespace=app, talks_to=[pgbouncer.primary, redis.keeper], after=[migration, redis]
 )
 frontend = tiers.Frontend("frontend", settings.frontend, namespace=app, talks_to=[api.endpoint])
-
+clients = [pgbouncer, backups, exporter, migration, api, workers, scheduler]
+rotation = tiers.Rotation("rotation", [postgres.retirement, redis.retirement], namespace=data, after=clients)
 endpoints = [postgres.primary, pgbouncer.primary, redis.producer, memcached.endpoint, api.endpoint, frontend.endpoint]
-data_tier = [objects, postgres, backups, exporter, pgbouncer, redis, snapshots]
-app_tier = [migration, api, workers, scheduler, frontend]
+connected = [certificates, objects, postgres, redis, snapshots, *clients, frontend, rotation]
 pulumi.export("url", settings.url)
 pulumi.export("endpoints", {endpoint.of.name: f"{endpoint.host}:{endpoint.port}" for endpoint in endpoints})
-pulumi.export("connections", [row for tier in [certificates, *data_tier, *app_tier] for row in tier.connections])
+pulumi.export("connections", [row for tier in connected for row in tier.connections])

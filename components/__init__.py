@@ -12,6 +12,7 @@ from components.pgbouncer import PgBouncer
 from components.postgres import Postgres
 from components.postgres_exporter import PostgresExporter
 from components.redis import Redis
+from components.rotation import Rotation
 from components.scheduler import Scheduler
 from components.settings import Settings
 from components.snapshots import Snapshots
@@ -31,6 +32,7 @@ __all__ = [
     "Postgres",
     "PostgresExporter",
     "Redis",
+    "Rotation",
     "Scheduler",
     "Settings",
     "Snapshots",

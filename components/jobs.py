@@ -1,12 +1,46 @@
 """The one way something is done once for each version, or again and again at its time: Jobs and CronJobs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 from pulumi_kubernetes import batch
 
+from components.connections import Peer, connect, secret_env
 from components.labels import Identity
 from components.pods import PodArgs, pod_template, service_account
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A command that is run once for each version of what it is told, with its connections and its secrets."""
+
+    identity: Identity
+    image: str
+    user: int
+    cpu: str
+    memory: str
+    args: Sequence[str]
+    talks_to: Sequence[Peer]
+    secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
+
+    def run(self, parent: pulumi.Resource, after: Sequence[pulumi.Resource]) -> Sequence[Mapping[str, str | int]]:
+        """Run it, once these are complete, and return the rows of its connections."""
+        child = pulumi.ResourceOptions(parent=parent)
+        connected = connect(self.identity, self.talks_to, child)
+        secrets = secret_env(self.identity, self.identity.name, self.secrets, child) if self.secrets else []
+        pod = PodArgs(
+            image=self.image,
+            cpu=self.cpu,
+            memory=self.memory,
+            user=self.user,
+            health=None,
+            args=self.args,
+            env=[*connected.env, *secrets],
+            files=connected.files,
+        )
+        job(parent, self.identity, pod, after)
+        return connected.rows
 
 
 def job(parent: pulumi.Resource, identity: Identity, args: PodArgs, after: Sequence[pulumi.Resource]) -> batch.v1.Job:

@@ -5,47 +5,57 @@ from collections.abc import Mapping, Sequence
 
 import pulumi
 
-from components.connections import Peer, connect, secret_env
-from components.jobs import job
+from components.connections import Peer
+from components.jobs import Task
 from components.labels import Identity
 from components.pods import PodArgs
 
 ROLES = ("migration", "application", "reader", "monitoring", "pooler", "backups")
-"""The logins, each for one kind of work: own the schema, change rows, read rows, read statistics, check the logins of others,
-note backups and restores."""
+"""What a login is for: own the schema, change rows, read rows, read statistics, check the logins of others, note backups and
+restores."""
+
+
+def login(role: str, rotation: int) -> str:
+    """Return the name of a role's login: each rotation has one of its own, for as long as clients change from one to the next."""
+    return role if rotation == 1 else f"{role}_{rotation}"
 
 
 class Logins(pulumi.ComponentResource):
-    """A Job that creates the database and its logins, with the passwords given; again changes nothing."""
+    """A Job that brings logins to these passwords, creating them and the database if need be; again it changes nothing."""
 
     connections: Sequence[Mapping[str, str | int]]
 
     def __init__(
         self,
         identity: Identity,
-        args: PodArgs,
+        server: PodArgs,
         passwords: Mapping[str, pulumi.Output[str]],
         *,
         talks_to: Sequence[Peer],
-        after: Sequence[pulumi.Resource],
+        command: str = "apply-logins",
+        after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        name = identity.name
-        super().__init__("platform:index:Logins", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
-        connected = connect(identity, talks_to, child)
-        logins = pulumi.Output.all(**passwords).apply(json.dumps)
-        env = secret_env(identity, name, {"POSTGRES_LOGINS": logins}, child)
-        pod = PodArgs(
-            image=args.image,
-            cpu=args.cpu,
-            memory=args.memory,
-            user=args.user,
-            health=None,
-            args=["apply-logins"],
-            env=[*connected.env, *env],
-            files=connected.files,
-        )
-        job(self, identity, pod, after)
-        self.connections = connected.rows
+        super().__init__("platform:index:Logins", identity.name, None, opts)
+        self.connections = task(identity, server, command, passwords, talks_to).run(self, after)
         self.register_outputs({})
+
+
+def task(
+    identity: Identity,
+    server: PodArgs,
+    command: str,
+    passwords: Mapping[str, pulumi.Output[str]],
+    talks_to: Sequence[Peer],
+) -> Task:
+    """Return a command of the server's image that is told the logins: by name, with their passwords."""
+    return Task(
+        identity=identity,
+        image=server.image,
+        user=server.user,
+        cpu=server.cpu,
+        memory=server.memory,
+        args=[command],
+        talks_to=talks_to,
+        secrets={"POSTGRES_LOGINS": pulumi.Output.all(**passwords).apply(json.dumps)},
+    )

@@ -72,7 +72,7 @@ class ObjectStore(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         self.connections = []
         given = pulumi.Output.secret(keys.encryption) if keys.encryption else None
-        self.encryption_key = given or password(f"{name}-encryption", child)
+        self.encryption_key = given or password(f"{name}-encryption", 1, child)
         jobs = namespace.identity(f"{name}-buckets", "objects")
         if args.endpoint:
             prefix, days = args.endpoint.prefix, args.retention_days
@@ -87,7 +87,7 @@ class ObjectStore(pulumi.ComponentResource):
                 self.connections = _apply(self, jobs, args.buckets_image, owner, document)
         else:
             identity = namespace.identity(name, "objects")
-            passwords = {user: password(f"{name}-{user}", child) for user in (_OWNER, *buckets.ACCOUNTS)}
+            passwords = {user: password(f"{name}-{user}", args.rotation, child) for user in (_OWNER, *buckets.ACCOUNTS)}
             gateway = _gateway(identity, args, passwords[_OWNER], child)
             host = service(name, identity, {"s3": _PORT}, child)
 

@@ -1,6 +1,7 @@
 """The system of record."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pulumi
 from pulumi_kubernetes import core
@@ -9,8 +10,9 @@ from components import patroni
 from components.certificates import CA_FILE, TLS, certificate
 from components.connections import Endpoint, api_server_range, connect, secret_env
 from components.defaults import ping_probe, rest_health
+from components.jobs import Task
 from components.labels import Identity
-from components.logins import ROLES, Logins
+from components.logins import ROLES, Logins, login, task
 from components.namespaces import Namespace
 from components.object_store import ObjectStore
 from components.passwords import password
@@ -43,6 +45,7 @@ class Postgres(pulumi.ComponentResource):
     recorder: Endpoint
     watched: Endpoint
     files: Endpoint
+    retirement: Task | None
     connections: Sequence[Mapping[str, str | int]]
 
     def __init__(
@@ -57,11 +60,13 @@ class Postgres(pulumi.ComponentResource):
     ) -> None:
         super().__init__("platform:index:Postgres", name, None, opts or namespace.within)
         child = pulumi.ResourceOptions(parent=self)
+        self.connections = []
         self.identity = identity = namespace.identity(name, "database")
         members = Endpoint(of=identity, ports=[_PORT, patroni.PORT], service=f"{name}-instances")
         connected = connect(identity, [members, api_server_range(api_server), store.account("backups")], child)
         passwords = {
-            role: password(f"{name}-{role}", child) for role in ("superuser", "replication", "rewind", "restapi")
+            role: password(f"{name}-{role}", args.rotation, child)
+            for role in ("superuser", "replication", "rewind", "restapi")
         }
         secrets = secret_env(
             identity,
@@ -94,15 +99,6 @@ class Postgres(pulumi.ComponentResource):
             token=True,
             beside=[_reader(f"{name}-backup")],
         )
-        server = Stateful(
-            identity,
-            pod,
-            args.volume,
-            purpose=DATABASE,
-            instances=args.instances,
-            before=patroni.agreement(identity, args, child),
-            opts=child,
-        )
         host = service(f"{name}-primary", identity, {"postgres": _PORT}, child, labels=patroni.PRIMARY)
 
         def endpoint(login: str, secret: pulumi.Output[str]) -> Endpoint:
@@ -121,20 +117,52 @@ class Postgres(pulumi.ComponentResource):
                 tls=True,
             )
 
-        given = {role: password(f"{name}-{role}", child) for role in ROLES}
+        superuser = endpoint("postgres", passwords["superuser"])
+        renewed: list[pulumi.Resource] = []
+        if args.rotation > 1:
+            previous = password(f"{name}-superuser", args.rotation - 1, child)
+            own = {role: passwords[role] for role in ("replication", "rewind")} | {"postgres": passwords["superuser"]}
+            before = replace(
+                superuser,
+                env={**superuser.env, "POSTGRES_SERVERS": members.host},
+                secrets={**superuser.secrets, "POSTGRES_PREVIOUS_PASSWORD": previous},
+            )
+            renewal = Logins(
+                namespace.identity(f"{name}-renewal", "database"),
+                pod,
+                own,
+                command="renew-passwords",
+                talks_to=[before],
+                opts=child,
+            )
+            renewed = [renewal]
+            self.connections = renewal.connections
+        server = Stateful(
+            identity,
+            pod,
+            args.volume,
+            purpose=DATABASE,
+            instances=args.instances,
+            before=[*patroni.agreement(identity, args, child), *renewed],
+            opts=child,
+        )
+        given = {login(role, args.rotation): password(f"{name}-{role}", args.rotation, child) for role in ROLES}
+        clients = {role: endpoint(login(role, args.rotation), given[login(role, args.rotation)]) for role in ROLES}
         logins = Logins(
             namespace.identity(f"{name}-logins", "database"),
             pod,
             given,
-            talks_to=[endpoint("postgres", passwords["superuser"])],
+            talks_to=[superuser],
             after=[server],
             opts=child,
         )
-        self.primary = endpoint("application", given["application"])
-        self.owner = endpoint("migration", given["migration"])
-        self.pooler = endpoint("pooler", given["pooler"])
-        self.recorder = endpoint("backups", given["backups"])
-        self.watched = endpoint("monitoring", given["monitoring"])
+        retiring = namespace.identity(f"{name}-retirement", "database")
+        self.retirement = task(retiring, pod, "retire-logins", given, [superuser]) if args.rotation > 1 else None
+        self.primary = clients["application"]
+        self.owner = clients["migration"]
+        self.pooler = clients["pooler"]
+        self.recorder = clients["backups"]
+        self.watched = clients["monitoring"]
         servers = [f"{name}-{ordinal}.{members.host}:{_READER_PORT}" for ordinal in range(args.instances)]
         self.files = Endpoint(
             of=identity,
@@ -144,7 +172,7 @@ class Postgres(pulumi.ComponentResource):
             tls=True,
         )
         self.replicas = [_replicas(name, identity, child)] if args.instances > 1 else []
-        self.connections = [*connected.rows, *logins.connections]
+        self.connections = [*self.connections, *connected.rows, *logins.connections]
         self.register_outputs({"host": host, "port": _PORT})
 
 

@@ -1,6 +1,5 @@
 """The job queue."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import pulumi
@@ -9,11 +8,13 @@ from pulumi_kubernetes import core
 from components.certificates import CA_FILE, TLS, certificate
 from components.connections import Endpoint, connect
 from components.defaults import exec_health
+from components.jobs import Task
 from components.labels import Identity
 from components.namespaces import Namespace
 from components.passwords import password
 from components.pods import PodArgs
 from components.quantities import bytes_of
+from components.redis_rotation import Rotated, digest
 from components.stateful import Stateful, service
 from components.storage import QUEUE
 from components.tier_settings import RedisSettings
@@ -22,20 +23,15 @@ _PORT = 6379
 _USER = 999  # the uid of the upstream image, and so of existing volumes
 
 # Every write is on disk before it is acknowledged, and a full queue says so: an evicted job would be a lost job.
+_OPTIONS = (
+    f"--port 0 --tls-port {_PORT} --tls-auth-clients no --tls-replication yes"
+    f" --tls-cert-file {TLS}/tls.crt --tls-key-file {TLS}/tls.key --tls-ca-cert-file {TLS}/ca.crt"
+    " --dir /data --appendonly yes --appendfsync always --maxmemory-policy noeviction --protected-mode no"
+)
+
+# What a rotation changes while the server runs; the file is for its next start.
 _CONFIGURATION = """\
-port 0
-tls-port {port}
-tls-cert-file {tls}/tls.crt
-tls-key-file {tls}/tls.key
-tls-ca-cert-file {tls}/ca.crt
-tls-auth-clients no
-tls-replication yes
-dir /data
-appendonly yes
-appendfsync always
-maxmemory-policy noeviction
 aclfile /etc/redis/users.acl
-protected-mode no
 masteruser replica
 masterauth {replica}
 """
@@ -62,7 +58,7 @@ _CLI = f"redis-cli --tls --cacert {TLS}/ca.crt --no-auth-warning"
 _START = """\
 watch() {{
     read_as=$(cksum <{tls}/tls.crt)
-    while sleep 10; do
+    while sleep 30; do
         found=$(cksum <{tls}/tls.crt) || continue
         [ "$found" != "$read_as" ] || continue
         REDISCLI_AUTH=$(cat /etc/redis/operator) {cli} --user operator config set \\
@@ -70,7 +66,7 @@ watch() {{
     done
 }}
 watch &
-set -- redis-server /etc/redis/redis.conf --maxmemory {maxmemory}
+set -- redis-server /etc/redis/redis.conf {options} --maxmemory {maxmemory}
 case "$HOSTNAME" in
     {leader}) exec "$@" ;;
     *) exec "$@" --replicaof {leader}.{headless} {port} ;;
@@ -88,6 +84,7 @@ class Redis(pulumi.ComponentResource):
     producer: Endpoint
     consumer: Endpoint
     keeper: Endpoint
+    retirement: Task | None
     connections: Sequence[Mapping[str, str | int]]
 
     def __init__(
@@ -98,42 +95,45 @@ class Redis(pulumi.ComponentResource):
         namespace: Namespace,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("platform:index:Redis", name, None, opts or namespace.within)
+        super().__init__("platform:index:Redis", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         self.identity = identity = namespace.identity(name, "queue")
         leader = f"{name}-{args.primary}"
         members = Endpoint(of=identity, ports=[_PORT], service=f"{name}-instances")
         self.connections = connect(identity, [members], child).rows
-        passwords = {user: password(f"{name}-{user}", child) for user in _RIGHTS}
+        passwords = {user: password(f"{name}-{user}", args.rotation, child) for user in _RIGHTS}
         start = _START.format(
             leader=leader,
             headless=members.host,
             port=_PORT,
             tls=TLS,
             cli=_CLI,
+            options=_OPTIONS,
             # The rest of the container's memory is for the copy-on-write pages of an append-only file rewrite.
             maxmemory=bytes_of(args.memory) * 3 // 4,
         )
-        Stateful(
-            identity,
-            PodArgs(
-                image=args.image,
-                ports={"redis": _PORT},
-                cpu=args.cpu,
-                memory=args.memory,
-                user=_USER,
-                args=["sh", "-c", start],
-                files={
-                    "/etc/redis": _configuration(identity, passwords, child),
-                    TLS: certificate(identity, [identity.host(name), f"*.{members.host}"], child),
-                },
-                health=exec_health(_PORT, ["sh", "-c", f'test "$({_CLI} --user probe --pass probe ping)" = PONG']),
-            ),
-            args.volume,
-            purpose=QUEUE,
-            instances=2,
-            opts=child,
+        pod = PodArgs(
+            image=args.image,
+            ports={"redis": _PORT},
+            cpu=args.cpu,
+            memory=args.memory,
+            user=_USER,
+            args=["sh", "-c", start],
+            files={
+                "/etc/redis": _configuration(identity, passwords, child),
+                TLS: certificate(identity, [identity.host(name), f"*.{members.host}"], child),
+            },
+            health=exec_health(_PORT, ["sh", "-c", f'test "$({_CLI} --user probe --pass probe ping)" = PONG']),
         )
+        servers = Stateful(identity, pod, args.volume, purpose=QUEUE, instances=2, opts=child)
+        self.retirement = None
+        if args.rotation > 1:
+            previous = password(f"{name}-operator", args.rotation - 1, child)
+            hosts = [f"{name}-{ordinal}.{members.host}" for ordinal in range(2)]
+            rotated = Rotated(servers=members, hosts=hosts, passwords=passwords, previous=previous)
+            admitting = namespace.identity(f"{name}-admission", "queue")
+            self.connections = [*self.connections, *rotated.admission(admitting, pod).run(self, [servers])]
+            self.retirement = rotated.retirement(namespace.identity(f"{name}-retirement", "queue"), pod)
         host = service(name, identity, {"redis": _PORT}, child, labels={"statefulset.kubernetes.io/pod-name": leader})
 
         def endpoint(user: str) -> Endpoint:
@@ -158,17 +158,15 @@ def _configuration(
     identity: Identity, passwords: Mapping[str, pulumi.Output[str]], opts: pulumi.ResourceOptions
 ) -> core.v1.VolumeArgs:
     """Return the volume of the server's files: the accounts by the hashes of their passwords, and what its own pod needs."""
+    # With one name for all rotations, new passwords do not restart the servers: they are told of them while they run.
     users = core.v1.Secret(
         f"{identity.name}-users",
-        metadata=identity.unnamed_metadata(),
+        metadata=identity.metadata(f"{identity.name}-users"),
         string_data={
             "users.acl": pulumi.Output.all(**passwords).apply(_accounts),
-            "redis.conf": passwords["replica"].apply(
-                lambda replica: _CONFIGURATION.format(port=_PORT, tls=TLS, replica=replica)
-            ),
+            "redis.conf": passwords["replica"].apply(lambda replica: _CONFIGURATION.format(replica=replica)),
             "operator": passwords["operator"],
         },
-        immutable=True,
         opts=opts,
     )
     return core.v1.VolumeArgs(
@@ -182,8 +180,5 @@ def _configuration(
 
 
 def _accounts(passwords: Mapping[str, str]) -> str:
-    lines = [
-        f"user {user} on #{hashlib.sha256(passwords[user].encode()).hexdigest()} {rights}\n"
-        for user, rights in _RIGHTS.items()
-    ]
+    lines = [f"user {user} on #{digest(passwords[user])} {rights}\n" for user, rights in _RIGHTS.items()]
     return _COMMON_USERS + "".join(lines)

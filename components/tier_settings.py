@@ -53,6 +53,9 @@ class Data(BaseModel):
     )
 
 
+Rotation = Annotated[int, Field(ge=1, description="raised by one, all passwords of the tier are replaced")]
+
+
 class Scale(Data):
     """How many pods. Equal bounds mean a fixed number; otherwise CPU use between them decides."""
 
@@ -148,6 +151,7 @@ class PostgresSettings(Data):
     """The system of record. With 3 `instances` it is a primary and two replicas.
 
     With `synchronous` a write is acknowledged when a replica has it too, so that losing the primary with its disk loses none.
+    `rotation`, raised by one, replaces all its passwords; it is never lowered.
     """
 
     instances: Literal[1, 3] = 3
@@ -157,6 +161,7 @@ class PostgresSettings(Data):
     memory: Quantity = "512Mi"
     volume: VolumeSettings = VolumeSettings()
     backups: BackupSettings = BackupSettings()
+    rotation: Rotation = 1
 
 
 class PgBouncerSettings(WorkloadSettings):
@@ -184,7 +189,7 @@ class RedisSettings(Data):
     """The job queue: a primary and a replica.
 
     Its data set may fill three quarters of `memory`; beyond that it refuses writes, it never evicts. `primary` is the number of
-    the pod that leads; changing it promotes the other.
+    the pod that leads; changing it promotes the other. `rotation`, raised by one, replaces all its passwords.
     """
 
     image: ImageReference = versions.REDIS
@@ -192,6 +197,7 @@ class RedisSettings(Data):
     cpu: Quantity = "100m"
     memory: Quantity = "256Mi"
     volume: VolumeSettings = VolumeSettings()
+    rotation: Rotation = 1
 
 
 class MemcachedSettings(WorkloadSettings):
@@ -229,6 +235,7 @@ class ObjectStoreSettings(Data):
     """The store of files, backups and logs: a gateway on a volume in the cluster, or with `endpoint` one outside.
 
     `buckets_image` is what makes the buckets. What is put into backups and logs cannot be removed before `retention_days`.
+    `rotation`, raised by one, replaces all its keys.
     """
 
     image: ImageReference = versions.VERSITYGW
@@ -238,3 +245,4 @@ class ObjectStoreSettings(Data):
     volume: VolumeSettings = VolumeSettings(size="50Gi")
     retention_days: int = Field(default=30, ge=1, le=3650)
     endpoint: ObjectEndpoint | None = None
+    rotation: Rotation = 1

@@ -40,8 +40,10 @@ class Database:
     def __init__(self, node: Node) -> None:
         self.node = node
         secrets = node.get("secrets", f"--namespace={NAMESPACE}")["items"]
-        (logins,) = [secret for secret in secrets if "POSTGRES_LOGINS" in secret.get("data", {})]
-        self._passwords: dict[str, str] = json.loads(base64.b64decode(logins["data"]["POSTGRES_LOGINS"]))
+        (logins,) = [secret for secret in secrets if secret["metadata"]["name"].startswith("postgres-logins-")]
+        given: dict[str, str] = json.loads(base64.b64decode(logins["data"]["POSTGRES_LOGINS"]))
+        # After a rotation the login of a role has the rotation's number behind its name.
+        self._logins = {name.rstrip("0123456789").rstrip("_"): (name, password) for name, password in given.items()}
         service = node.get("service", "postgres-primary", f"--namespace={NAMESPACE}")
         self.address = str(service["spec"]["clusterIP"])
 
@@ -60,8 +62,8 @@ class Database:
         """Return what psycopg needs to connect."""
         return {
             "host": address or self.address,
-            "user": login,
-            "password": self._passwords[login],
+            "user": self._logins[login][0],
+            "password": self._logins[login][1],
             "dbname": "platform",
             "connect_timeout": 2,
             "autocommit": True,

@@ -24,6 +24,7 @@ def database(node: Node) -> Database:
 
 def test_there_is_a_test_for_each_runbook() -> None:
     assert {file.stem for file in RUNBOOKS.glob("*.md")} == {
+        "password-rotation",  # in test_zz_last.py, where it is done
         "postgres-failover",
         "postgres-full-disk",
         "postgres-restore",  # in test_backups.py, and its `make restore` in test_zz_last.py

@@ -1,10 +1,13 @@
 """Last of all, for it changes the platform for good: volumes grow; `destroy` leaves nothing, here and on a user's cluster."""
 
+import base64
 import os
+import shlex
 import subprocess
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,6 +21,7 @@ from tests.cluster import site
 from tests.cluster.conftest import Node, Platform, eventually, local, with_settings
 from tests.cluster.database import Database, Writer, writing
 from tests.cluster.load import load
+from tests.cluster.test_runbooks import commands
 
 
 def test_a_full_volume_costs_its_server_the_lead_and_growth_under_load_brings_it_back(
@@ -58,6 +62,57 @@ def test_a_full_volume_costs_its_server_the_lead_and_growth_under_load_brings_it
     with pytest.raises(Problem, match="preview of stack dev failed"):
         platform.engine().preview()
     assert "field can not be less than" in capfd.readouterr().out
+
+
+def test_every_password_is_replaced_under_load_and_the_old_ones_end(platform: Platform) -> None:
+    node = platform.node
+    site.deploy(node)
+    old = Database(node)
+    eventually("all servers are well", old.healthy, 120)
+    queue = clients_secret(node, "api-connections")
+    store = clients_secret(node, "postgres-connections")
+    with load(platform):
+        larger: dict[str, Any] = {"volume": {"size": "2Gi"}, "rotation": 2}
+        with_settings(platform, postgres=larger, redis=larger, objects={"rotation": 2}).up()
+    site.remove(node)
+    new = Database(node)
+    eventually("all servers are well again", new.healthy, 180)
+    assert new.query("SELECT session_user::text, current_user::text") == [("application_2", "application_2")]
+    for login in ("application", "migration", "reader", "monitoring", "backups"):
+        with pytest.raises(psycopg.OperationalError, match=r"authentication failed|not permitted to log in"):
+            old.query("SELECT 1", login)
+    assert "WRONGPASS" in queue_says(node, queue["REDIS_PASSWORD"])
+    assert "PONG" in queue_says(node, clients_secret(node, "api-connections")["REDIS_PASSWORD"])
+    assert clients_secret(node, "postgres-connections")["OBJECTS_KEY"] != store["OBJECTS_KEY"]
+    archived = (
+        "SELECT count(*) FROM pg_stat_archiver WHERE last_archived_time > coalesce(last_failed_time, '-infinity')"
+    )
+    eventually("the archive takes the new key", lambda: new.query(archived, "monitoring") == [(1,)], 150)
+    listed, log = (node.kubectl(*shlex.split(command)[1:]) for command in commands("password-rotation"))
+    assert {"postgres-retirement", "redis-retirement"} <= {line.rpartition("-")[0] for line in listed.splitlines()}
+    assert "retired: application" in log
+
+
+def clients_secret(node: Node, name: str) -> dict[str, str]:
+    """Return what a workload is told of the servers it talks to."""
+    (secret,) = [
+        each
+        for namespace in ("app", "data")
+        for each in node.get("secrets", f"--namespace={namespace}")["items"]
+        if each["metadata"]["name"].startswith(f"{name}-")
+    ]
+    return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
+
+
+def queue_says(node: Node, password: str) -> str:
+    """Return what the queue says to a producer with this password, which goes in by standard input."""
+    command = [
+        "sh",
+        "-c",
+        "read -r REDISCLI_AUTH; export REDISCLI_AUTH; redis-cli --tls --cacert /etc/tls/ca.crt --user producer ping",
+    ]
+    kubectl = ["exec", "--stdin", "--namespace=data", "redis-0", "--", *command]
+    return node.kubectl(*kubectl, stdin=f"{password}\n")
 
 
 def test_everything_wiped_is_restored_to_a_moment(platform: Platform) -> None:

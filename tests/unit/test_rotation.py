@@ -1,0 +1,64 @@
+"""A raised number replaces a tier's passwords: who learns the new ones, who the old ones, and what ends those."""
+
+import copy
+
+import pytest
+
+from tests.render import STACKS, Manifest, Rendered, committed, render, stack_config
+
+JOBS = {"data/postgres-renewal", "data/postgres-retirement", "data/redis-admission", "data/redis-retirement"}
+
+
+def jobs(rendered: Rendered) -> dict[str, Manifest]:
+    return {name.removesuffix("-auto"): manifest for name, manifest in rendered.of("Job").items()}
+
+
+@pytest.fixture(scope="module")
+def rotated() -> Rendered:
+    config = copy.deepcopy(stack_config("dev"))
+    for tier in ("postgres", "redis", "objects"):
+        config["platform:settings"][tier]["rotation"] = 3
+    return render("dev", config)
+
+
+def environment(manifest: Manifest) -> dict[str, str]:
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    return {item["name"]: item.get("value", "secret") for item in container["env"]}
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_nothing_is_rotated_that_was_not_asked_for(stack: str) -> None:
+    assert not JOBS & set(jobs(committed(stack)))
+
+
+def test_each_step_is_a_job_with_connections_of_its_own(rotated: Rendered) -> None:
+    assert set(jobs(rotated)) >= JOBS
+    rows = {(row["client"], row["server"]) for row in rotated.outputs["connections"]}
+    assert rows >= {(job, job.replace(job.rpartition("-")[2], "").rstrip("-")) for job in JOBS}
+
+
+def test_clients_come_in_by_the_login_of_the_rotation(rotated: Rendered) -> None:
+    assert environment(rotated.of("Deployment")["app/api"])["POSTGRES_USERNAME"] == "application_3"
+    assert environment(jobs(rotated)["app/migration"])["POSTGRES_USERNAME"] == "migration_3"
+
+
+def test_only_who_changes_the_servers_own_passwords_knows_the_previous_ones(rotated: Rendered) -> None:
+    knowing = {
+        name
+        for name, job in jobs(rotated).items()
+        if [key for key in environment(job) if key.endswith("PREVIOUS_PASSWORD")]
+    }
+    assert knowing == {"data/postgres-renewal", "data/redis-admission", "data/redis-retirement"}
+
+
+def test_new_passwords_do_not_restart_the_queue(rotated: Rendered) -> None:
+    before, after = (
+        rendered.of("StatefulSet")["data/redis"]["spec"]["template"] for rendered in (committed("dev"), rotated)
+    )
+    assert before == after
+
+
+def test_the_key_of_the_backups_is_never_replaced(rotated: Rendered) -> None:
+    """What was encrypted with it could not be read any more."""
+    assert [urn for urn in rotated.parents if urn.endswith("objects-encryption-password-1")]
+    assert not [urn for urn in rotated.parents if urn.endswith("objects-encryption-password-3")]
