@@ -27,7 +27,32 @@ _MEMORY = Path("/sys/fs/cgroup/memory")
 _CLIENTS = ("--client=8", "--jobs=2", "--no-vacuum", f"--time={_SECONDS}")
 _TPS = re.compile(r"^tps = ([\d.]+)", re.MULTILINE)
 # Where files are, who is let in and what becomes of the log is each server's own; all else is made the same.
-_OWN = ["archive_command", "archive_cleanup_command", "cluster_name", "config_file", "data_directory", "external_pid_file", "hba_file", "ident_file", "listen_addresses", "port", "primary_conninfo", "primary_slot_name", "restore_command", "ssl", "ssl_ca_file", "ssl_cert_file", "ssl_key_file", "synchronous_standby_names", "unix_socket_directories", "hot_standby", "recovery_target_timeline", "transaction_deferrable", "transaction_isolation", "transaction_read_only"]
+_OWN = [
+    "archive_command",
+    "archive_cleanup_command",
+    "cluster_name",
+    "config_file",
+    "data_directory",
+    "external_pid_file",
+    "hba_file",
+    "ident_file",
+    "listen_addresses",
+    "port",
+    "primary_conninfo",
+    "primary_slot_name",
+    "restore_command",
+    "ssl",
+    "ssl_ca_file",
+    "ssl_cert_file",
+    "ssl_key_file",
+    "synchronous_standby_names",
+    "unix_socket_directories",
+    "hot_standby",
+    "recovery_target_timeline",
+    "transaction_deferrable",
+    "transaction_isolation",
+    "transaction_read_only",
+]
 
 
 def pgbench() -> list[Result]:

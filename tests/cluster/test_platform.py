@@ -13,7 +13,7 @@ from local.node.layout import LOGS
 from tests.cluster.conftest import STACK, Platform, eventually, local
 
 NAMESPACES = ("app", "data", "security")
-POSTGRES_PASSWORDS, REDIS_PASSWORDS = 9, 5
+PASSWORDS = {"postgres": 10, "redis": 5, "objects": 5, "the encryption of backups": 1}
 CALL_THE_API = {"postgres", "cert-manager"}
 
 
@@ -107,7 +107,7 @@ def test_no_password_is_anywhere_but_in_secret_objects(platform: Platform) -> No
             # In a key's text, anything may look like a password.
             for value in secret.get("data", {}).values() if secret["type"] == "Opaque" else ():
                 passwords.update(re.findall(r"\b[A-Za-z0-9]{32}\b", base64.b64decode(value).decode()))
-    assert len(passwords) == POSTGRES_PASSWORDS + REDIS_PASSWORDS
+    assert len(passwords) == sum(PASSWORDS.values())
     local("render", "--stack", STACK)
     shown = local("preview", "--stack", STACK).stdout
     places = {"preview": shown}

@@ -50,9 +50,12 @@ def serial(node: Node, server: Server, authority: Path, *options: str) -> str:
     """Return the serial number of the certificate that a server shows; fail if it does not prove its name with it."""
     where = ["-connect", f"{address(node, server)}:{server.port}", "-servername", server.host, *server.before]
     verify = ["-CAfile", str(authority), "-verify_hostname", server.host, "-verify_return_error", *options]
-    shown = subprocess.run(
-        ["openssl", "s_client", *where, *verify], input="", capture_output=True, text=True, check=True, timeout=20
-    )
+    try:
+        shown = subprocess.run(
+            ["openssl", "s_client", *where, *verify], input="", capture_output=True, text=True, check=True, timeout=5
+        )
+    except subprocess.TimeoutExpired as error:
+        raise AssertionError(f"{server.host} does not answer") from error
     return subprocess.run(
         ["openssl", "x509", "-noout", "-serial"], input=shown.stdout, capture_output=True, text=True, check=True
     ).stdout
@@ -97,10 +100,8 @@ def test_who_does_not_speak_tls_is_not_answered(node: Node, name: str, word: byt
 
 def test_clients_verify_whom_they_talk_to(node: Node) -> None:
     """The application's own connections are encrypted, and made by a configuration that names the authority."""
-    rows = Database(node).query(
-        "SELECT ssl, version FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'api'",
-        "monitoring",
-    )
+    query = "SELECT ssl, version FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'application'"
+    rows = eventually("the application is connected", lambda: Database(node).query(query, "monitoring"))
     assert set(rows) == {(True, "TLSv1.3")}
     (pod, *_) = node.pods("app", "api")
     variables = {each["name"]: each.get("value") for each in pod["spec"]["containers"][0]["env"]}

@@ -1,0 +1,78 @@
+"""The pool in front of the database: who comes in through it, as whom, and what it does while there is no primary."""
+
+import time
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.cluster.conftest import Node, Platform, eventually
+from tests.cluster.database import Database
+
+_PORT = 6432
+
+
+@pytest.fixture(scope="module")
+def pool(node: Node) -> str:
+    """Return the pool's address."""
+    return str(node.get("service", "pgbouncer", "--namespace=data")["spec"]["clusterIP"])
+
+
+@pytest.fixture(scope="module")
+def database(node: Node) -> Database:
+    return Database(node)
+
+
+def connect(database: Database, pool: str, login: str, **other: str) -> psycopg.Connection[tuple[object, ...]]:
+    given: dict[str, Any] = {
+        **database.parameters(login, pool),
+        "port": _PORT,
+        "prepare_threshold": None,
+        "connect_timeout": 15,
+        **other,
+    }
+    return psycopg.connect(**given)
+
+
+def test_the_application_reaches_the_primary_through_the_pool(platform: Platform, database: Database) -> None:
+    assert platform.call("/api/jobs")[0] == 200
+    addresses = [pod["status"]["podIP"] for pod in platform.node.pods("data", "pgbouncer")]
+    query = "SELECT DISTINCT host(client_addr) FROM pg_stat_activity WHERE usename = 'application'"
+    rows = eventually("the pool is connected", lambda: database.query(query, "monitoring"))
+    assert {row[0] for row in rows} <= set(addresses)
+
+
+def test_it_lets_in_the_application_and_nobody_else(database: Database, pool: str) -> None:
+    with connect(database, pool, "application") as connection:
+        assert connection.execute("SELECT current_user").fetchone() == ("application",)
+    for login in ("migration", "monitoring", "pooler", "backups"):
+        with pytest.raises(psycopg.OperationalError):
+            connect(database, pool, login)
+    with pytest.raises(psycopg.OperationalError, match="SASL authentication failed"):
+        connect(database, pool, "application", password="wrong")
+    with pytest.raises(psycopg.OperationalError, match="SSL required"):
+        connect(database, pool, "application", sslmode="disable")
+
+
+def test_a_transaction_waits_for_another_primary_instead_of_failing(node: Node, database: Database, pool: str) -> None:
+    eventually("all servers are well", database.healthy, 120)
+    leader = database.primary()
+    with connect(database, pool, "application") as connection:
+        connection.execute("SELECT 1")
+        node.kubectl(
+            "exec",
+            "--namespace=data",
+            leader,
+            "--container=postgres",
+            "--",
+            "patronictl",
+            "switchover",
+            "postgres",
+            "--force",
+        )
+        began = time.monotonic()
+        # The transaction after the change is this connection's next one, which the client never had to make anew.
+        leads = "SELECT NOT pg_is_in_recovery()"
+        eventually("a primary serves it", lambda: connection.execute(leads).fetchone() == (True,), 20)
+        assert time.monotonic() - began < 15
+    eventually("all servers are well again", database.healthy, 180)
