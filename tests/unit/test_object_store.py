@@ -186,7 +186,7 @@ def test_a_client_is_handed_its_account() -> None:
     assert _plain(there)["OBJECTS_BUCKET"] == "acme-prod-backups"
     assert there.files == {}
     assert isinstance(seen["peer outside"], Range)
-    assert seen["encryption inside"] == "objects-encryption-password-generated"
+    assert seen["encryption inside"] == "objects-encryption-password-1-generated"
     assert seen["encryption outside"] == "key-of-the-backups"
 
 
