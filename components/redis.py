@@ -95,7 +95,7 @@ class Redis(pulumi.ComponentResource):
         namespace: Namespace,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("platform:index:Redis", name, None, opts)
+        super().__init__("platform:index:Redis", name, None, opts or namespace.within)
         child = pulumi.ResourceOptions(parent=self)
         self.identity = identity = namespace.identity(name, "queue")
         leader = f"{name}-{args.primary}"

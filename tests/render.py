@@ -63,6 +63,8 @@ class _Monitor(mocks.MockMonitor):
     def RegisterResource(self, request: Any) -> Any:
         urn = self.make_urn(request.parent, request.type, request.name)
         assert urn not in self.parents, f"duplicate URN {urn}"
+        # The engine refuses such a resource: the default provider might mean another cluster.
+        assert request.provider or not request.type.startswith("kubernetes:"), f"{urn} has no provider"
         self.parents[urn] = request.parent
         return super().RegisterResource(request)
 
@@ -85,7 +87,7 @@ def committed(stack: str) -> Rendered:
 def render(stack_name: str, config: dict[str, Any] | None = None) -> Rendered:
     """Run `__main__.py` as `stack_name`, with its committed configuration or with `config`.
 
-    Fails on a duplicate URN, on a component that did not register its outputs, and on any look-up.
+    Fails on a duplicate URN, on a Kubernetes object of no known cluster, on a component that did not register its outputs, and on any look-up.
     """
     recorder = _Recorder()
     monitor = _Monitor(recorder)
