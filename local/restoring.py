@@ -2,50 +2,18 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from local.command import output
+from local.database import NAME, Cluster
 from local.problem import Problem
 
-_NAME, _NAMESPACE, _CONTAINER = "postgres", "data", "postgres"
 _RUNBOOK = "docs/runbooks/postgres-restore.md"
 _HOURS, _START_SECONDS, _STOP_SECONDS = 12, 300.0, 300.0
 _NEWEST = "newest"
 # What the servers agree through besides their configuration: who leads, who follows in step.
 _AGREED = ("leader", "sync", "failover", "failsafe")
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """The cluster the database is in: kubectl with its options, and its environment."""
-
-    kubectl: Sequence[str]
-    environment: dict[str, str]
-
-    def run(self, *arguments: str, stdin: str | None = None) -> str:
-        """Return what kubectl prints about the database's namespace."""
-        return output([*self.kubectl, f"--namespace={_NAMESPACE}", *arguments], env=self.environment, stdin=stdin)
-
-    def get(self, *arguments: str) -> Any:
-        """Return objects; of one that is not there, nothing."""
-        return json.loads(self.run("get", *arguments, "--ignore-not-found", "--output=json") or "{}")
-
-    def pods(self, *labels: str) -> list[str]:
-        """Return the names of the servers' pods that have these labels as well."""
-        selector = ",".join([f"app.kubernetes.io/name={_NAME}", *labels])
-        return [pod["metadata"]["name"] for pod in self.get("pods", f"--selector={selector}")["items"]]
-
-    def inside(self, pod: str, *command: str) -> str:
-        """Return what a command prints in a server's container."""
-        return self.run("exec", pod, f"--container={_CONTAINER}", "--", *command)
-
-    def sql(self, pod: str, statement: str) -> str:
-        """Return what a statement prints, run by the superuser of a server."""
-        psql = ("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--username=postgres")
-        return self.inside(pod, *psql, "--dbname=platform", f"--command={statement}").strip()
 
 
 def restore(cluster: Cluster, to: str, say: Callable[[str], None] = print) -> None:
@@ -62,7 +30,7 @@ def restore(cluster: Cluster, to: str, say: Callable[[str], None] = print) -> No
     say(f"restore {number}: to {to}; the servers stop, and start with nothing")
     _ask(cluster, number, target, instances)
     _stop(cluster)
-    cluster.run("scale", f"statefulset/{_NAME}", f"--replicas={instances}")
+    cluster.run("scale", f"statefulset/{NAME}", f"--replicas={instances}")
     primary = _await_primary(cluster)
     say(
         f"{primary} serves after {time.monotonic() - began:.0f} s, with the data of {_describe(cluster, primary, target)}"
@@ -71,8 +39,8 @@ def restore(cluster: Cluster, to: str, say: Callable[[str], None] = print) -> No
     _ask(cluster, number, None, instances)
     _logins(cluster, number)
     # The older backups lead to the timeline that was left: without one of the new one, there is no way back to it.
-    job = f"{_NAME}-backup-after-restore-{number}"
-    cluster.run("create", "job", job, f"--from=cronjob/{_NAME}-backup-full")
+    job = f"{NAME}-backup-after-restore-{number}"
+    cluster.run("create", "job", job, f"--from=cronjob/{NAME}-backup-full")
     _await_job(cluster, job)
     for pod in cluster.pods():
         cluster.inside(pod, "rm", "-rf", "/data/pgdata.before")
@@ -123,11 +91,13 @@ def _backups(cluster: Cluster) -> list[dict[str, Any]]:
 
 def _asked_before(cluster: Cluster) -> tuple[int, int]:
     """Return the number of the last restore, and of the servers; those that an interrupted one has left stopped start again."""
-    found = cluster.get("configmap", f"{_NAME}-restore").get("data", {})
-    instances = cluster.get("statefulset", _NAME)["spec"]["replicas"]
+    found = cluster.get("configmap", f"{NAME}-restore").get("data", {})
+    instances = cluster.get("statefulset", NAME)["spec"]["replicas"]
     if not instances:
+        if "instances" not in found:
+            raise Problem(f"statefulset {NAME} has no pods, and not for a restore: `make up` brings it up")
         instances = int(found["instances"])
-        cluster.run("scale", f"statefulset/{_NAME}", f"--replicas={instances}")
+        cluster.run("scale", f"statefulset/{NAME}", f"--replicas={instances}")
         _await_answer(cluster)
     return int(found.get("number", 0)), instances
 
@@ -149,9 +119,9 @@ def _ask(cluster: Cluster, number: int, target: datetime | None, instances: int)
     """Tell the servers that start from now on which restore this is, and to which moment."""
     data = {"number": str(number), "target": str(target) if target else "", "instances": str(instances)}
     text = json.dumps({"data": data})
-    if not cluster.get("configmap", f"{_NAME}-restore"):
-        cluster.run("create", "configmap", f"{_NAME}-restore")
-    cluster.run("patch", "configmap", f"{_NAME}-restore", "--type=merge", f"--patch={text}")
+    if not cluster.get("configmap", f"{NAME}-restore"):
+        cluster.run("create", "configmap", f"{NAME}-restore")
+    cluster.run("patch", "configmap", f"{NAME}-restore", "--type=merge", f"--patch={text}")
 
 
 def _archive_all(cluster: Cluster, say: Callable[[str], None]) -> None:
@@ -168,7 +138,7 @@ def _archive_all(cluster: Cluster, say: Callable[[str], None]) -> None:
 
 def _stop(cluster: Cluster) -> None:
     """Stop all servers, and let those that start agree anew; their configuration stays."""
-    cluster.run("scale", f"statefulset/{_NAME}", "--replicas=0")
+    cluster.run("scale", f"statefulset/{NAME}", "--replicas=0")
     deadline = time.monotonic() + _STOP_SECONDS
     while left := cluster.pods():
         if time.monotonic() > deadline:
@@ -176,8 +146,8 @@ def _stop(cluster: Cluster) -> None:
                 f"{', '.join(left)}: not gone after {_STOP_SECONDS:.0f} s; the same command goes on from here"
             )
         time.sleep(1)
-    cluster.run("delete", "configmap", *(f"{_NAME}-{key}" for key in _AGREED), "--ignore-not-found")
-    cluster.run("annotate", "configmap", f"{_NAME}-config", "initialize-", "history-")
+    cluster.run("delete", "configmap", *(f"{NAME}-{key}" for key in _AGREED), "--ignore-not-found")
+    cluster.run("annotate", "configmap", f"{NAME}-config", "initialize-", "history-")
 
 
 def _await_primary(cluster: Cluster) -> str:
@@ -191,19 +161,12 @@ def _await_primary(cluster: Cluster) -> str:
             except Problem:
                 continue  # it does not take connections yet
         for pod in cluster.pods():
-            said = _log(cluster, pod)
+            said = cluster.log(pod)
             wrong = [line for line in said if line.startswith("error: ") or "recovery ended before configured" in line]
             if wrong:
                 raise Problem(f"{pod}: {wrong[-1]}; it goes on trying. What to do: {_RUNBOOK}")
         time.sleep(2)
     raise Problem(f"no server leads after {_HOURS} hours; see their logs")
-
-
-def _log(cluster: Cluster, pod: str) -> list[str]:
-    try:
-        return cluster.run("logs", pod, f"--container={_CONTAINER}", "--tail=200").splitlines()
-    except Problem:
-        return []  # its container is not there yet
 
 
 def _describe(cluster: Cluster, primary: str, target: datetime | None) -> str:
@@ -215,12 +178,16 @@ def _describe(cluster: Cluster, primary: str, target: datetime | None) -> str:
 
 def _logins(cluster: Cluster, number: int) -> None:
     """Give the roles today's passwords, which may not be those of then: run the stack's own Job once more."""
-    jobs = cluster.get("jobs", f"--selector=app.kubernetes.io/name={_NAME}-logins")["items"]
+    jobs = cluster.get("jobs", f"--selector=app.kubernetes.io/name={NAME}-logins").get("items", [])
+    if not jobs:
+        raise Problem(
+            f"there is no job {NAME}-logins to give the roles their passwords: run `make up`, then this again"
+        )
     newest = max(jobs, key=lambda job: job["metadata"]["creationTimestamp"])
     template = newest["spec"]["template"]
     # The API server's own labels tie pods to the Job that was.
     labels = {key: value for key, value in template["metadata"]["labels"].items() if key.startswith("app.")}
-    name = f"{_NAME}-logins-after-restore-{number}"
+    name = f"{NAME}-logins-after-restore-{number}"
     again = {
         "apiVersion": "batch/v1",
         "kind": "Job",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local import images, node, restoring, toolchain
+from local import database, images, node, restoring, toolchain
 from local.command import output
 from local.engine import Cluster, Engine, users_own
 from local.packages import TESTED_SERVERS, install_debian_packages, virtual_environment
@@ -105,7 +105,7 @@ def restore(target: Target, to: str) -> None:
     if target.context:
         target.cluster.check()
     kubectl = [_kubectl(target), *_kubectl_options(target).split()]
-    restoring.restore(restoring.Cluster(kubectl, dict(target.cluster.environment)), to)
+    restoring.restore(database.Cluster(kubectl, dict(target.cluster.environment)), to)
 
 
 def logs(component: str) -> None:

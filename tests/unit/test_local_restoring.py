@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from local import restoring
+from local.database import Cluster
 from local.problem import Problem
 
 FIRST = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp())
@@ -27,7 +28,7 @@ def pods():
     found = state["pods"] if state["replicas"] else []
     return {"items": [{"metadata": {"name": name}} for name in found]}
 if words[:2] == ["get", "pods"]:
-    print(json.dumps(pods()))
+    print(json.dumps(pods()) if pods()["items"] else "")  # as kubectl --ignore-not-found does
 elif words[:2] == ["get", "statefulset"]:
     print(json.dumps({"spec": {"replicas": state["replicas"]}}))
 elif words[:2] == ["get", "configmap"]:
@@ -54,10 +55,10 @@ elif words[0] == "patch":
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> restoring.Cluster:
+def cluster(tmp_path: Path) -> Cluster:
     (tmp_path / "kubectl").write_text(KUBECTL)
     told(tmp_path, replicas=3, restore={}, pods=["postgres-0"], backups=[FIRST], log="", job="Complete")
-    return restoring.Cluster([sys.executable, str(tmp_path / "kubectl"), str(tmp_path)], {})
+    return Cluster([sys.executable, str(tmp_path / "kubectl"), str(tmp_path)], {})
 
 
 def told(folder: Path, **changed: Any) -> None:
@@ -79,16 +80,21 @@ REFUSED = {
 }
 
 
+def test_servers_that_were_stopped_for_something_else_are_left_so(cluster: Cluster, tmp_path: Path) -> None:
+    told(tmp_path, replicas=0)
+    with pytest.raises(Problem, match="not for a restore: `make up` brings it up"):
+        restoring.restore(cluster, "newest")
+    assert changes(tmp_path) == []
+
+
 @pytest.mark.parametrize("to", REFUSED)
-def test_what_cannot_be_restored_is_refused_and_nothing_is_changed(
-    cluster: restoring.Cluster, tmp_path: Path, to: str
-) -> None:
+def test_what_cannot_be_restored_is_refused_and_nothing_is_changed(cluster: Cluster, tmp_path: Path, to: str) -> None:
     with pytest.raises(Problem, match=re.escape(REFUSED[to])):
         restoring.restore(cluster, to)
     assert changes(tmp_path) == []
 
 
-def test_without_a_backup_or_a_server_to_ask_nothing_is_changed(cluster: restoring.Cluster, tmp_path: Path) -> None:
+def test_without_a_backup_or_a_server_to_ask_nothing_is_changed(cluster: Cluster, tmp_path: Path) -> None:
     told(tmp_path, backups=[])
     with pytest.raises(Problem, match="there is no backup"):
         restoring.restore(cluster, "newest")
@@ -98,7 +104,7 @@ def test_without_a_backup_or_a_server_to_ask_nothing_is_changed(cluster: restori
     assert changes(tmp_path) == []
 
 
-def test_servers_stop_before_they_agree_anew_and_a_backup_follows(cluster: restoring.Cluster, tmp_path: Path) -> None:
+def test_servers_stop_before_they_agree_anew_and_a_backup_follows(cluster: Cluster, tmp_path: Path) -> None:
     said: list[str] = []
     told(tmp_path, restore={"data": {"number": "4", "target": ""}})
     restoring.restore(cluster, "2026-11-02T01:00:00+01:00", said.append)
@@ -120,7 +126,7 @@ def test_servers_stop_before_they_agree_anew_and_a_backup_follows(cluster: resto
     assert "with the data of 2026-11-02T00:00:00+00:00" in said[-2]
 
 
-def test_an_interrupted_restore_knows_how_many_servers_there_were(cluster: restoring.Cluster, tmp_path: Path) -> None:
+def test_an_interrupted_restore_knows_how_many_servers_there_were(cluster: Cluster, tmp_path: Path) -> None:
     told(tmp_path, replicas=0, restore={"data": {"number": "1", "instances": "3"}})
     restoring.restore(cluster, "newest", lambda _line: None)
     done = changes(tmp_path)
@@ -128,13 +134,13 @@ def test_an_interrupted_restore_knows_how_many_servers_there_were(cluster: resto
     assert '"number": "2"' in done[1]
 
 
-def test_what_a_server_says_ends_the_wait(cluster: restoring.Cluster, tmp_path: Path) -> None:
+def test_what_a_server_says_ends_the_wait(cluster: Cluster, tmp_path: Path) -> None:
     told(tmp_path, log="error: pgbackrest restore: checksum")
     with pytest.raises(Problem, match="postgres-0: error: pgbackrest restore: checksum; it goes on trying"):
         restoring.restore(cluster, "newest", lambda _line: None)
 
 
-def test_a_backup_that_fails_is_not_kept_quiet(cluster: restoring.Cluster, tmp_path: Path) -> None:
+def test_a_backup_that_fails_is_not_kept_quiet(cluster: Cluster, tmp_path: Path) -> None:
     told(tmp_path, job="Failed")
     with pytest.raises(Problem, match="postgres-logins-after-restore-1 failed"):
         restoring.restore(cluster, "newest", lambda _line: None)
