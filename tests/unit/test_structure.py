@@ -9,7 +9,7 @@ from tests.render import ROOT
 
 CODE = ("components", "policies", "local", "workload", "images", "bench")
 LONGEST_FILE = 250
-LONGEST_MAIN = 80
+LONGEST_MAIN = 60
 
 
 def sources() -> list[Path]:
