@@ -24,7 +24,10 @@ CLIENTS = (
     "app/worker-processing",
     "app/worker-analytics",
     "app/scheduler",
+    "data/objects",
     "data/postgres",
+    "data/postgres-exporter",
+    "data/pgbouncer",
     "data/redis",
     "data/memcached",
     "security/cert-manager",
@@ -32,7 +35,10 @@ CLIENTS = (
 SERVICES = {
     "app/frontend": ("frontend",),
     "app/api": ("api",),
+    "data/objects": ("objects",),
     "data/postgres": ("postgres-primary", "postgres-replicas"),
+    "data/postgres-exporter": ("postgres-exporter",),
+    "data/pgbouncer": ("pgbouncer",),
     "data/redis": ("redis",),
     "data/memcached": ("memcached",),
 }
@@ -41,7 +47,10 @@ PORTS = {
     "app/api": (8080,),
     # Nobody's business: a worker is asked for its health by the kubelet alone.
     **{f"app/worker-{kind}": (8080,) for kind in ("scraping", "processing", "analytics")},
-    "data/postgres": (5432, 8008),
+    "data/objects": (7070,),
+    "data/postgres": (5432, 8008, 8432),
+    "data/postgres-exporter": (9187,),
+    "data/pgbouncer": (6432,),
     "data/redis": (6379,),
     "data/memcached": (11211,),
     "security/cert-manager": (9402, 9403),
