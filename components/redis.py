@@ -123,7 +123,7 @@ class Redis(pulumi.ComponentResource):
                 "/etc/redis": _configuration(identity, passwords, child),
                 TLS: certificate(identity, [identity.host(name), f"*.{members.host}"], child),
             },
-            health=exec_health(_PORT, ["sh", "-c", f'test "$({_CLI} --user probe --pass probe ping)" = PONG']),
+            health=exec_health(["sh", "-c", f'test "$({_CLI} --user probe --pass probe ping)" = PONG']),
         )
         servers = Stateful(identity, pod, args.volume, purpose=QUEUE, instances=2, opts=child)
         self.retirement = None

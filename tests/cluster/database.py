@@ -40,7 +40,8 @@ class Database:
     def __init__(self, node: Node) -> None:
         self.node = node
         secrets = node.get("secrets", f"--namespace={NAMESPACE}")["items"]
-        (logins,) = [secret for secret in secrets if secret["metadata"]["name"].startswith("postgres-logins-")]
+        told = [secret for secret in secrets if "POSTGRES_LOGINS" in secret.get("data", {})]
+        (logins,) = [secret for secret in told if secret["metadata"]["name"].startswith("postgres-logins-")]
         given: dict[str, str] = json.loads(base64.b64decode(logins["data"]["POSTGRES_LOGINS"]))
         # After a rotation the login of a role has the rotation's number behind its name.
         self._logins = {name.rstrip("0123456789").rstrip("_"): (name, password) for name, password in given.items()}

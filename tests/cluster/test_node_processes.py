@@ -33,8 +33,8 @@ NAMES = (
     "snapshot-controller",
     "guard",
 )
-# With everything there is nothing to build, load or start.
-AGAIN_SECONDS = 5.0
+# With everything there is nothing to build, load or start; the definitions of custom resources are applied all the same.
+AGAIN_SECONDS = 8.0
 
 
 def reports() -> dict[str, Report]:

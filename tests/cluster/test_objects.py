@@ -17,7 +17,8 @@ CLIENT = "objects-client"
 _USE = """
 import sys, boto3
 from botocore.client import Config
-url, bucket, user, key, trust = sys.argv[1:]
+url, bucket, user, trust = sys.argv[1:]
+key = sys.stdin.readline().strip()
 s3 = boto3.client("s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id=user, aws_secret_access_key=key,
     verify=trust or None, config=Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1},
     s3={"addressing_style": "path"}, request_checksum_calculation="when_required"))
@@ -66,9 +67,12 @@ def use(
     url: str = f"https://{HOST}:7070",
     trust: str = "/etc/trust/ca.crt",
 ) -> str:
-    """Put an object and read it from inside the pod, and return its content or the error."""
-    command = ["python", "-c", _USE, url, bucket, user, key, trust]
-    return node.kubectl("exec", "--namespace=data", CLIENT, "--", *command).strip()
+    """Put an object and read it from inside the pod, and return its content or the error.
+
+    The key goes in by standard input: a command is in the API server's audit log.
+    """
+    command = ["python", "-c", _USE, url, bucket, user, trust]
+    return node.kubectl("exec", "--stdin", "--namespace=data", CLIENT, "--", *command, stdin=f"{key}\n").strip()
 
 
 @pytest.mark.usefixtures("client")
