@@ -8,23 +8,17 @@ from pydantic import Field, ValidationError
 
 from components import versions
 from components.complaints import explain
+from components.setting_types import Data, Driver, Fqdn, ImageReference, Ipv4, Quantity, Schedule
 from components.tier_settings import (
     ApiSettings,
     CertManagerSettings,
-    Data,
-    Driver,
-    Fqdn,
     FrontendSettings,
-    ImageReference,
-    Ipv4,
     MemcachedSettings,
     ObjectStoreSettings,
     PgBouncerSettings,
     PostgresExporterSettings,
     PostgresSettings,
-    Quantity,
     RedisSettings,
-    Schedule,
     SchedulerSettings,
     Site,
     WorkersSettings,

@@ -9,7 +9,7 @@ from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 
-from components import tier_settings
+from components import setting_types
 from components.settings import Settings
 from tests.render import ROOT, committed
 
@@ -106,7 +106,7 @@ def _general(model: type[BaseModel]) -> str:
 def kinds() -> dict[str, str]:
     """Return the kinds of string a setting can be: what it must be, in words and as a regular expression."""
     kinds = ("Quantity", "Fqdn", "Ipv4", "Name", "ImageReference", "Driver", "Schedule")
-    named = [getattr(tier_settings, kind) for kind in kinds]
+    named = [getattr(setting_types, kind) for kind in kinds]
     schemas = [TypeAdapter[str](kind).json_schema() for kind in named]
     return {schema["description"]: schema["pattern"] for schema in schemas}
 
