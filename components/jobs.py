@@ -67,19 +67,21 @@ def cron_job(
     args: PodArgs,
     account: pulumi.Input[str],
     *,
-    schedule: str,
+    schedule: str | None,
     hours: int,
     opts: pulumi.ResourceOptions,
 ) -> None:
     """Run a pod at its time (UTC), for at most some hours, unless the one before still runs.
 
-    A run that fails is tried once more, and then seen: the last failed one is kept for a week, with its log.
+    Without a schedule it runs only when a person makes a Job of it. A run that fails is tried once more, and then seen: the last
+    failed one is kept for a week, with its log.
     """
     batch.v1.CronJob(
         name,
         metadata=identity.metadata(name),
         spec=batch.v1.CronJobSpecArgs(
-            schedule=schedule,
+            schedule=schedule or "0 0 1 1 *",
+            suspend=None if schedule else True,
             time_zone="Etc/UTC",
             concurrency_policy="Forbid",
             # A cluster that was away at the time makes up for it when it is back within the hour.

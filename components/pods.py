@@ -28,13 +28,25 @@ class Sidecar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A container that runs to its end before the next one starts: the volumes are the pod's, all else is its own."""
+
+    name: str
+    image: str
+    cpu: str
+    memory: str
+    args: Sequence[str]
+    env: Sequence[core.v1.EnvVarArgs]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PodArgs:
     """What differs between the pods of two workloads.
 
     `ports` are by name, the one it is there for first; a Job has none. `command` goes in place of the image's own. `files`
     maps a mount path to the read-only volume behind it. `scratch` is a volume at /data that goes with the pod.
     `shutdown_seconds` is what the process may take after the preStop pause. `token` is for what calls the Kubernetes API
-    itself. `beside` is what runs beside the container.
+    itself. `before` is what runs before the container, and `beside` what runs beside it.
     """
 
     image: str
@@ -50,6 +62,7 @@ class PodArgs:
     scratch: VolumeSettings | None = None
     shutdown_seconds: int = 25
     token: bool = False
+    before: Sequence[Step] = ()
     beside: Sequence[Sidecar] = ()
 
     @property
@@ -128,12 +141,26 @@ def pod_template(
             # A Service called redis would put REDIS_PORT=tcp://… into every pod and be misread.
             enable_service_links=False,
             security_context=defaults.pod_security(args.user),
+            init_containers=[_before(step, mounts) for step in args.before] or None,
             containers=[container, *(_beside(sidecar, args.image, mounts) for sidecar in args.beside)],
             volumes=volumes,
             topology_spread_constraints=defaults.spread(identity) if serves else None,
             termination_grace_period_seconds=PRE_STOP_SECONDS + args.shutdown_seconds,
             restart_policy=restart_policy,
         ),
+    )
+
+
+def _before(step: Step, mounts: Sequence[core.v1.VolumeMountArgs]) -> core.v1.ContainerArgs:
+    return core.v1.ContainerArgs(
+        name=step.name,
+        image=step.image,
+        image_pull_policy="IfNotPresent",
+        args=list(step.args),
+        env=list(step.env),
+        resources=defaults.resources(step.cpu, step.memory),
+        security_context=defaults.CONTAINER_SECURITY,
+        volume_mounts=list(mounts),
     )
 
 

@@ -175,7 +175,7 @@ def test_every_pod_is_restricted_and_only_two_call_the_api_server(stack: str) ->
         assert account["automountServiceAccountToken"] is False
         assert spec["enableServiceLinks"] is False
         assert spec["securityContext"]["runAsNonRoot"] is True
-        for container in spec["containers"]:
+        for container in (*spec.get("initContainers", []), *spec["containers"]):
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "capabilities": {"drop": ["ALL"]},
@@ -210,7 +210,7 @@ def test_every_object_has_the_same_field_manager_in_all_runs(stack: str) -> None
 def test_no_command_has_what_kubernetes_would_change(stack: str) -> None:
     """Two dollar signs become one: a shell's own number, asked for that way, is a word that is no number."""
     for manifest in workloads(stack):
-        for container in pod(manifest)["containers"]:
+        for container in (*pod(manifest).get("initContainers", []), *pod(manifest)["containers"]):
             assert "$$" not in " ".join([*container.get("command", []), *container.get("args", [])]), manifest[
                 "metadata"
             ]
