@@ -17,13 +17,13 @@ certificates = tiers.CertManager(
 storage = tiers.Storage("storage", settings.storage, opts=there)
 data = tiers.Namespace("data", settings.quota, issuer=certificates.issuer, after=[storage], opts=there)
 app = tiers.Namespace("app", settings.quota, issuer=certificates.issuer, opts=there)
-
 objects = tiers.ObjectStore("objects", settings.objects, namespace=data, keys=tiers.Settings.bucket_keys())
 postgres = tiers.Postgres("postgres", settings.postgres, namespace=data, api_server=settings.api_server, store=objects)
 backups = tiers.Backups("postgres", settings.postgres, namespace=data, database=postgres, store=objects)
 exporter = tiers.PostgresExporter("postgres-exporter", settings.postgres_exporter, namespace=data, database=postgres)
 pgbouncer = tiers.PgBouncer("pgbouncer", settings.pgbouncer, namespace=data, database=postgres)
 redis = tiers.Redis("redis", settings.redis, namespace=data)
+queue_backups = tiers.RedisBackups("redis", settings.redis, namespace=data, queue=redis, store=objects)
 memcached = tiers.Memcached("memcached", settings.memcached, namespace=data)
 snapshots = tiers.Snapshots(
     "snapshots", settings.storage, namespace=data, api_server=settings.api_server, of=[postgres, redis]
@@ -51,7 +51,7 @@ scheduler = tiers.Scheduler(
     "scheduler", settings.scheduler, namespace=app, talks_to=[pgbouncer.primary, redis.keeper], after=[migration, redis]
 )
 frontend = tiers.Frontend("frontend", settings.frontend, namespace=app, talks_to=[api.endpoint])
-clients = [pgbouncer, backups, exporter, migration, api, workers, scheduler]
+clients = [pgbouncer, backups, queue_backups, exporter, migration, api, workers, scheduler]
 rotation = tiers.Rotation("rotation", [postgres.retirement, redis.retirement], namespace=data, after=clients)
 endpoints = [postgres.primary, pgbouncer.primary, redis.producer, memcached.endpoint, api.endpoint, frontend.endpoint]
 connected = [certificates, objects, postgres, redis, snapshots, *clients, frontend, rotation]

@@ -12,6 +12,7 @@ from components.pgbouncer import PgBouncer
 from components.postgres import Postgres
 from components.postgres_exporter import PostgresExporter
 from components.redis import Redis
+from components.redis_backups import RedisBackups
 from components.rotation import Rotation
 from components.scheduler import Scheduler
 from components.settings import Settings
@@ -32,6 +33,7 @@ __all__ = [
     "Postgres",
     "PostgresExporter",
     "Redis",
+    "RedisBackups",
     "Rotation",
     "Scheduler",
     "Settings",

@@ -53,9 +53,10 @@ class ObjectStore(pulumi.ComponentResource):
     """Buckets for files, backups and logs, with an account for each kind of client that can do its own work and no more.
 
     Without an endpoint in the settings it is a gateway with a volume; with one, a store outside the cluster, whose keys come
-    from the stack's configuration. `encryption_key` is what clients encrypt backups with, so that the store cannot read them.
+    from the stack's configuration. `image` is for what speaks to it. `encryption_key` is what clients encrypt backups with, so that the store cannot read them.
     """
 
+    image: str
     encryption_key: pulumi.Output[str]
     connections: Sequence[Mapping[str, str | int]]
 
@@ -71,6 +72,7 @@ class ObjectStore(pulumi.ComponentResource):
         super().__init__("platform:index:ObjectStore", name, None, opts or namespace.within)
         child = pulumi.ResourceOptions(parent=self)
         self.connections = []
+        self.image = args.buckets_image
         given = pulumi.Output.secret(keys.encryption) if keys.encryption else None
         self.encryption_key = given or password(f"{name}-encryption", 1, child)
         jobs = namespace.identity(f"{name}-buckets", "objects")

@@ -47,9 +47,12 @@ _RIGHTS = {
     "consumer": f"{_JOBS} +xadd +xreadgroup +xautoclaim +xgroup|create +xack +xdel",
     "keeper": f"{_JOBS} +xadd +xrange +xlen +xinfo +xgroup|delconsumer",
     "replica": "resetkeys resetchannels -@all +psync +replconf +ping",
+    "backups": "resetkeys resetchannels -@all +sync +replconf +ping",
+    "restorer": f"{_JOBS} +restore",
     "operator": "~* &* +@all",
 }
-"""What each account may do: streams under `jobs:`, and of those what its part of the work needs. `operator` is for runbooks."""
+"""What each account may do: streams under `jobs:`, and of those what its part of the work needs. `backups` gets a copy of all, as a
+replica does, and `restorer` puts streams back. `operator` is for runbooks."""
 
 _CLI = f"redis-cli --tls --cacert {TLS}/ca.crt --no-auth-warning"
 
@@ -78,12 +81,15 @@ class Redis(pulumi.ComponentResource):
     """Redis as a queue: append-only, fsync before acknowledgement, nothing evicted, and a replica to promote.
 
     `producer` is for who adds jobs, `consumer` for who works on them, `keeper` for who looks after those that got stuck.
+    `backups` is the replica, for who copies all of it; `restorer` is for who puts it back.
     """
 
     identity: Identity
     producer: Endpoint
     consumer: Endpoint
     keeper: Endpoint
+    backups: Endpoint
+    restorer: Endpoint
     retirement: Task | None
     connections: Sequence[Mapping[str, str | int]]
 
@@ -136,12 +142,13 @@ class Redis(pulumi.ComponentResource):
             self.retirement = rotated.retirement(namespace.identity(f"{name}-retirement", "queue"), pod)
         host = service(name, identity, {"redis": _PORT}, child, labels={"statefulset.kubernetes.io/pod-name": leader})
 
-        def endpoint(user: str) -> Endpoint:
+        def endpoint(user: str, server: str = host, service: str | None = None) -> Endpoint:
             return Endpoint(
                 of=identity,
                 ports=[_PORT],
+                service=service,
                 env={
-                    "REDIS_HOST": host,
+                    "REDIS_HOST": server,
                     "REDIS_PORT": str(_PORT),
                     "REDIS_USERNAME": user,
                     "REDIS_CA_FILE": CA_FILE,
@@ -151,6 +158,10 @@ class Redis(pulumi.ComponentResource):
             )
 
         self.producer, self.consumer, self.keeper = endpoint("producer"), endpoint("consumer"), endpoint("keeper")
+        self.restorer = endpoint("restorer")
+        # A copy is made by a child of the server, which costs memory and time: not those of the one that clients wait for.
+        follower = f"{name}-{1 - args.primary}.{members.host}"
+        self.backups = endpoint("backups", follower, members.service)
         self.register_outputs({"host": host, "port": _PORT})
 
 
@@ -158,10 +169,11 @@ def _configuration(
     identity: Identity, passwords: Mapping[str, pulumi.Output[str]], opts: pulumi.ResourceOptions
 ) -> core.v1.VolumeArgs:
     """Return the volume of the server's files: the accounts by the hashes of their passwords, and what its own pod needs."""
-    # With one name for all rotations, new passwords do not restart the servers: they are told of them while they run.
+    # With one name for all rotations, new passwords do not restart the servers: they are told of them while they run. Other
+    # accounts, or other rights, have another name, and do.
     users = core.v1.Secret(
         f"{identity.name}-users",
-        metadata=identity.metadata(f"{identity.name}-users"),
+        metadata=identity.metadata(f"{identity.name}-users-{digest(_accounts(dict.fromkeys(_RIGHTS, '')))[:8]}"),
         string_data={
             "users.acl": pulumi.Output.all(**passwords).apply(_accounts),
             "redis.conf": passwords["replica"].apply(lambda replica: _CONFIGURATION.format(replica=replica)),

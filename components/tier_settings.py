@@ -137,6 +137,13 @@ class PostgresExporterSettings(Data):
     memory: Quantity = "64Mi"
 
 
+class RedisBackupSettings(Data):
+    """The queue is put into the object store at each time of the `schedule`, in UTC. The last `keep` of those backups stay."""
+
+    schedule: Schedule = "47 */6 * * *"
+    keep: int = Field(default=28, ge=1, le=1000)
+
+
 class RedisSettings(Data):
     """The job queue: a primary and a replica.
 
@@ -149,6 +156,7 @@ class RedisSettings(Data):
     cpu: Quantity = "100m"
     memory: Quantity = "256Mi"
     volume: VolumeSettings = VolumeSettings()
+    backups: RedisBackupSettings = RedisBackupSettings()
     rotation: Rotation = 1
 
 
@@ -186,7 +194,7 @@ class ObjectEndpoint(Data):
 class ObjectStoreSettings(Data):
     """The store of files, backups and logs: a gateway on a volume in the cluster, or with `endpoint` one outside.
 
-    `buckets_image` is what makes the buckets. What is put into backups and logs cannot be removed before `retention_days`.
+    `buckets_image` is what makes the buckets, and puts the queue's backups into one. What is put into backups and logs cannot be removed before `retention_days`.
     `rotation`, raised by one, replaces all its keys.
     """
 

@@ -13,7 +13,7 @@ from local.node.layout import LOGS
 from tests.cluster.conftest import STACK, Platform, eventually, local
 
 NAMESPACES = ("app", "data", "security")
-PASSWORDS = {"postgres": 10, "redis": 5, "objects": 5, "the encryption of backups": 1}
+PASSWORDS = {"postgres": 10, "redis": 7, "objects": 5, "the encryption of backups": 1}
 CALL_THE_API = {"postgres", "cert-manager"}
 
 

@@ -53,7 +53,7 @@ def test_the_replica_has_what_the_primary_has_and_takes_no_writes(platform: Plat
 
 def test_a_client_can_do_its_part_and_nothing_else(platform: Platform) -> None:
     for command in (("flushall",), ("config", "get", "*"), ("keys", "*"), ("debug", "sleep", "1"), ("shutdown",)):
-        for user in ("producer", "consumer", "keeper", "replica"):
+        for user in ("producer", "consumer", "keeper", "replica", "backups", "restorer"):
             rights = ask(platform.node, "redis-0", "acl", "dryrun", user, *command)
             assert "no permissions to run" in rights, (user, command, rights)
     assert ask(platform.node, "redis-0", "acl", "dryrun", "producer", "xadd", "jobs:scraping", "*", "a", "b") == "OK"

@@ -29,6 +29,7 @@ def test_there_is_a_test_for_each_runbook() -> None:
         "postgres-full-disk",
         "postgres-restore",  # in test_backups.py, and its `make restore` in test_zz_last.py
         "redis-promotion",
+        "redis-restore",  # in test_redis_backups.py, and on loopback in tests/servers/test_redis_backups.py
         "volume-snapshot-restore",  # in test_snapshots.py
     }
 
