@@ -29,11 +29,14 @@ def migrate() -> None:
     )
     engine = create_engine(url, poolclass=pool.NullPool, connect_args={"connect_timeout": 5, **settings.verification})
     with _connected(engine, limits.migration_wait_seconds) as connection:
-        # Two Jobs may overlap when a rollout is repeated: the second waits here, then finds nothing to do.
+        # Two Jobs may overlap when a rollout is repeated: the second waits here, then finds nothing to do. The login's own limit
+        # for locks would end that wait.
+        connection.execute(text("SET lock_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
         connection.execute(text(f"SET lock_timeout = {int(limits.migration_lock_seconds * 1000)}"))
         connection.commit()
-        context.configure(connection=connection)
+        # What one revision has locked is let go before the next one begins, and stays done if that fails.
+        context.configure(connection=connection, transaction_per_migration=True)
         with context.begin_transaction():
             context.run_migrations()
 
