@@ -11,7 +11,15 @@ from local import cache
 from local.command import run
 from local.problem import Problem
 
-TESTED_SERVERS = ("memcached", "nginx-light", "openssl", "pgbackrest", "postgresql-15", "redis-server")
+TESTED_SERVERS = (
+    "memcached",
+    "nginx-light",
+    "openssl",
+    "pgbackrest",
+    "postgresql-15",
+    "postgresql-15-pgaudit",
+    "redis-server",
+)
 """Real servers the unit tests start on loopback."""
 
 _LOCK = Path(__file__).parents[1] / "requirements.lock"

@@ -7,6 +7,8 @@
 SET log_statement = none;
 SET log_min_duration_statement = -1;
 SET log_min_error_statement = panic;
+SET pg_stat_statements.track = none;
+SET track_activities = off;
 SET pgaudit.log = none;
 SET client_min_messages = warning;
 

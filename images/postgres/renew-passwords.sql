@@ -5,5 +5,7 @@
 SET log_statement = none;
 SET log_min_duration_statement = -1;
 SET log_min_error_statement = panic;
+SET pg_stat_statements.track = none;
+SET track_activities = off;
 SET pgaudit.log = none;
 SELECT format('ALTER ROLE %I PASSWORD %L', key, value) FROM json_each_text(:'logins') \gexec

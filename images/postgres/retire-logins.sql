@@ -5,8 +5,13 @@
 SET log_statement = none;
 SET log_min_duration_statement = -1;
 SET log_min_error_statement = panic;
+SET pg_stat_statements.track = none;
+SET track_activities = off;
+SET pgaudit.log = none;
 CREATE TEMPORARY TABLE logins AS
     SELECT key AS login, regexp_replace(key, '_[0-9]+$', '') AS role FROM json_each_text(:'logins');
+-- No password from here on: who is retired is audited.
+RESET pgaudit.log;
 CREATE TEMPORARY TABLE retired AS
     SELECT rolname AS login, role FROM pg_roles JOIN logins ON rolname = role OR rolname ~ ('^' || role || '_[0-9]+$')
     WHERE rolname NOT IN (SELECT login FROM logins) AND (rolcanlogin OR rolname <> role);
