@@ -7,7 +7,7 @@ import pulumi
 from pulumi_kubernetes import batch
 
 from components.connections import Peer, connect, secret_env
-from components.labels import Identity
+from components.labels import ANNOTATIONS, Identity
 from components.pods import PodArgs, pod_template, service_account
 
 
@@ -46,12 +46,15 @@ class Task:
 def job(parent: pulumi.Resource, identity: Identity, args: PodArgs, after: Sequence[pulumi.Resource]) -> batch.v1.Job:
     """Run a pod until it succeeds, trying anew up to six times and for at most ten minutes in all.
 
-    A Job cannot be changed, so Pulumi names it and a changed one is a new one.
+    A Job cannot be changed, so Pulumi names it and a changed one is a new one. One that has failed is a new one too: the
+    engine would go on waiting for the old, and no `up` would ever succeed again.
     """
     account = service_account(identity, pulumi.ResourceOptions(parent=parent))
+    metadata = identity.unnamed_metadata()
+    metadata.annotations = ANNOTATIONS | {"pulumi.com/replaceUnready": "true"}
     return batch.v1.Job(
         identity.name,
-        metadata=identity.unnamed_metadata(),
+        metadata=metadata,
         spec=batch.v1.JobSpecArgs(
             backoff_limit=6,
             active_deadline_seconds=600,

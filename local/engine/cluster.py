@@ -13,6 +13,7 @@ from local.problem import Problem
 _ANSWER_SECONDS = 5
 _REMOVED_SECONDS = 120
 _DEFINED_SECONDS = 30
+_LAST_LINES = 15
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ class Cluster:
         where = ["--namespace", namespace] if namespace else []
         command = [*self._kubectl(binaries), "delete", kind, name, *where, "--ignore-not-found", "--output=name"]
         return bool(output(command, env=self.environment, timeout=_REMOVED_SECONDS))
+
+    def last_lines(self, binaries: Path, of: str, namespace: str) -> str:
+        """Return the end of a log."""
+        command = [*self._kubectl(binaries), "logs", of, "--namespace", namespace, f"--tail={_LAST_LINES}"]
+        return output(command, env=self.environment, timeout=2 * _ANSWER_SECONDS)
 
     def __str__(self) -> str:
         file = self.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"

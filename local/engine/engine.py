@@ -1,25 +1,23 @@
 """The verbs: what can be done with one stack."""
 
-import ctypes
 import json
 import os
-import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from local.engine import recovery, stackfile
+from local.engine import failures, recovery, stackfile
 from local.engine.changes import Change, changes_in
 from local.engine.cluster import Cluster
+from local.engine.foreground import exit_code
 from local.engine.home import Home, end_orphans, file_backend, home, state_directory
 from local.problem import Problem
 
 _MANIFESTS = Path(__file__).with_name("manifests.py")
-_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
-_LIBRARY = ctypes.CDLL(None)
 
 
 def _say(text: str) -> None:
@@ -63,7 +61,10 @@ class Engine:
         self._recover(where)
         # Rules about a whole stack are judged before anything changes only in the preview.
         preview = _policies(policy_pack, policy_config) or ["--skip-preview"]
-        self._call(where, "up", "--yes", *preview, *(["--refresh"] if refresh else []))
+        try:
+            self._call(where, "up", "--yes", *preview, *(["--refresh"] if refresh else []))
+        except Problem as problem:
+            raise Problem("\n".join([str(problem), *self._failed_jobs(where)])) from None
 
     def drift(self) -> list[Change]:
         """Return what in the cluster is no longer as the engine left it, changing nothing."""
@@ -145,9 +146,18 @@ class Engine:
         self._captured(where, *arguments, config_file=False, cwd=where.copy.parent)
 
     def _protected(self, where: "_Where") -> list[str]:
+        return [each["urn"].rpartition("::")[2] for each in self._resources(where) if each.get("protect")]
+
+    def _failed_jobs(self, where: "_Where") -> list[str]:
+        """Return what the Jobs said that did not succeed; the engine shows no more of them than that they failed."""
+        if self.cluster is None:
+            return []
+        named = [each["outputs"]["metadata"] for each in self._resources(where) if failures.is_failed_job(each)]
+        return [failures.told_by(self.cluster, self.binaries, job["namespace"], job["name"]) for job in named]
+
+    def _resources(self, where: "_Where") -> list[dict[str, Any]]:
         exported: dict[str, Any] = json.loads(self._captured(where, "stack", "export", config_file=False))
-        resources: list[dict[str, Any]] = exported["deployment"].get("resources") or []
-        return [each["urn"].rpartition("::")[2] for each in resources if each.get("protect")]
+        return exported["deployment"].get("resources") or []
 
     def _known(self, where: "_Where") -> bool:
         backend = where.home.backend
@@ -177,23 +187,14 @@ class Engine:
     def _call(self, where: "_Where", *arguments: str) -> None:
         """Run a verb with our own output as its output. An interrupt reaches it too; wait until it has tidied up."""
         quiet = [] if sys.stdout.isatty() else ["--non-interactive"]
-        command = [str(where.home.pulumi), *self._arguments(where, *arguments, *quiet)]
-        sys.stdout.flush()
-        process = subprocess.Popen(
-            command,
-            cwd=self.root,
-            env=where.home.environment,
-            stdin=subprocess.DEVNULL,
-            preexec_fn=_interrupted_with_us,  # noqa: PLW1509 - it makes one system call and takes no lock
-        )
-        while True:
-            try:
-                code = process.wait()
-                break
-            except KeyboardInterrupt:
-                self.say("interrupted: waiting for the engine to finish what it has begun")
+        with tempfile.TemporaryDirectory() as place:
+            events = Path(place) / "events"
+            command = [str(where.home.pulumi), *self._arguments(where, *arguments, *quiet), f"--event-log={events}"]
+            code = exit_code(command, self.root, where.home.environment | {"PULUMI_DEBUG_COMMANDS": "true"}, self.say)
+            refused = failures.refused_replacements(events) if code else []
         if code:
-            raise Problem(f"pulumi {arguments[0]} of stack {self.stack} failed; what is wrong is said above")
+            failed = f"pulumi {arguments[0]} of stack {self.stack} failed; what is wrong is said above"
+            raise Problem("\n".join([failed, *([failures.instead(refused)] if refused else [])]))
 
     def _captured(self, where: "_Where", *arguments: str, config_file: bool = True, cwd: Path | None = None) -> str:
         if config_file:
@@ -232,9 +233,3 @@ def _policies(pack: Path | None, config: Path | None) -> list[str]:
     if pack is None:
         return []
     return ["--policy-pack", str(pack), *(["--policy-pack-config", str(config)] if config else [])]
-
-
-def _interrupted_with_us() -> None:
-    """In the child: be interrupted when our parent dies in whatever way, as from the keyboard, and tidy up."""
-    if sys.platform == "linux":
-        _LIBRARY.prctl(_DEATH_SIGNAL, signal.SIGINT)

@@ -50,7 +50,7 @@ def cluster(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Generator
 _TOY = """
 import pulumi
 import pulumi_kubernetes as kubernetes
-from pulumi_kubernetes import apps, core, meta
+from pulumi_kubernetes import apps, batch, core, meta
 from pulumi_random import RandomPassword
 
 config = pulumi.Config()
@@ -128,10 +128,25 @@ if config.get_bool("claims"):
                     metadata=meta.v1.ObjectMetaArgs(name="data"),
                     spec=core.v1.PersistentVolumeClaimSpecArgs(
                         access_modes=["ReadWriteOnce"],
+                        storage_class_name=config.get("storage_class"),
                         resources=core.v1.VolumeResourceRequirementsArgs(requests={"storage": "1Gi"}),
                     ),
                 )
             ],
+        ),
+        opts=pulumi.ResourceOptions(provider=cluster, protect=keep),
+    )
+if config.get_bool("job"):
+    batch.v1.Job(
+        "once",
+        # As every Job of the platform has it.
+        metadata=meta.v1.ObjectMetaArgs(namespace=namespace, annotations={"pulumi.com/replaceUnready": "true"}),
+        spec=batch.v1.JobSpecArgs(
+            template=core.v1.PodTemplateSpecArgs(
+                spec=core.v1.PodSpecArgs(
+                    restart_policy="Never", containers=[core.v1.ContainerArgs(name="once", image="none:1")]
+                )
+            )
         ),
         opts=there,
     )

@@ -270,3 +270,11 @@ def test_an_image_setting_replaces_the_image_and_a_lock_pins_it() -> None:
     }
     assert images["api"] == "registry.example/team/api:7.1"
     assert images["worker-scraping"] == pinned
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_job_that_failed_is_made_anew_by_the_next_up(stack: str) -> None:
+    jobs = committed(stack).of("Job")
+    assert jobs
+    for name, job in jobs.items():
+        assert job["metadata"]["annotations"].get("pulumi.com/replaceUnready") == "true", name
