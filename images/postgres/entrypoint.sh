@@ -35,8 +35,9 @@ if [ "${1:-patroni}" = patroni ]; then
     : "${PATRONI_SUPERUSER_PASSWORD:?is not set}" "${PATRONI_REPLICATION_PASSWORD:?is not set}"
     : "${PATRONI_REWIND_PASSWORD:?is not set}" "${PATRONI_RESTAPI_PASSWORD:?is not set}"
     : "${OBJECTS_ENDPOINT:?is not set: name where the backups are}"
-    begin_restore
+    # In this order: half of a restore is nothing to put aside, least of all in place of what was there before it.
     begin_again
+    begin_restore
     # A volume's fsGroup may have opened the directory to its group; the server would refuse it.
     [ ! -d "$PGDATA" ] || chmod 0700 "$PGDATA"
     watch-certificate &

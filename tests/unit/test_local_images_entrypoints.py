@@ -107,6 +107,18 @@ def test_a_restore_interrupted_before_its_number_was_noted_keeps_what_was_there(
     assert (postgres / "restored").read_text() == "1\n"
 
 
+def test_a_restore_after_one_that_was_killed_keeps_what_was_there_before_both(postgres: Path) -> None:
+    put(postgres, "python", "exit 0")
+    (postgres / "pgdata" / "rows").write_text("old")
+    assert start(postgres, RESTORE_NUMBER="1").returncode == 0
+    (postgres / "bootstrapping").touch()
+    (postgres / "pgdata").mkdir()
+    (postgres / "pgdata" / "rows").write_text("half")
+    assert start(postgres, RESTORE_NUMBER="2").returncode == 0
+    assert (postgres / "pgdata.before" / "rows").read_text() == "old"
+    assert not (postgres / "pgdata").exists()
+
+
 def test_without_a_restore_nothing_is_moved(postgres: Path) -> None:
     (postgres / "pgdata" / "rows").write_text("here")
     for number in ("", "0"):
