@@ -43,8 +43,10 @@ class Task:
         return connected.rows
 
 
-def job(parent: pulumi.Resource, identity: Identity, args: PodArgs, after: Sequence[pulumi.Resource]) -> batch.v1.Job:
-    """Run a pod until it succeeds, trying anew up to six times and for at most ten minutes in all.
+def job(
+    parent: pulumi.Resource, identity: Identity, args: PodArgs, after: Sequence[pulumi.Resource], *, retries: int = 6
+) -> batch.v1.Job:
+    """Run a pod until it succeeds, trying anew some times, each after a longer pause, and for at most ten minutes in all.
 
     A Job cannot be changed, so Pulumi names it and a changed one is a new one. One that has failed is a new one too: the
     engine would go on waiting for the old, and no `up` would ever succeed again.
@@ -56,7 +58,7 @@ def job(parent: pulumi.Resource, identity: Identity, args: PodArgs, after: Seque
         identity.name,
         metadata=metadata,
         spec=batch.v1.JobSpecArgs(
-            backoff_limit=6,
+            backoff_limit=retries,
             active_deadline_seconds=600,
             template=pod_template(identity, args, account, restart_policy="Never"),
         ),

@@ -14,7 +14,8 @@ from components.tier_settings import ApiSettings
 class Migration(pulumi.ComponentResource):
     """A Job that migrates the schema and must succeed before any new version of a workload starts.
 
-    It runs once for each image, for at most ten minutes; until it succeeds the old version keeps serving.
+    It runs once for each image, for at most ten minutes; until it succeeds the old version keeps serving. One that fails at
+    once has failed for good after its fourth attempt, within two minutes: most often it is wrong, and somebody waits.
     """
 
     connections: Sequence[Mapping[str, str | int]]
@@ -43,6 +44,6 @@ class Migration(pulumi.ComponentResource):
             env=connected.env,
             files=connected.files,
         )
-        made = job(self, identity, pod, after)
+        made = job(self, identity, pod, after, retries=3)
         self.connections = connected.rows
         self.register_outputs({"job": made.metadata.name})
