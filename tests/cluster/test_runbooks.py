@@ -27,6 +27,7 @@ def test_there_is_a_test_for_each_runbook() -> None:
         "password-rotation",  # in test_zz_last.py, where it is done
         "postgres-failover",
         "postgres-full-disk",
+        "postgres-major-upgrade",  # what can be looked at before it
         "postgres-restore",  # in test_backups.py, and its `make restore` in test_zz_last.py
         "redis-promotion",
         "redis-restore",  # in test_redis_backups.py, and on loopback in tests/servers/test_redis_backups.py
@@ -55,6 +56,16 @@ def test_what_fills_the_volumes_is_seen_and_they_can_grow(node: Node) -> None:
         (text,) = [text for ran, text in printed.items() if expected in text and command in ran]
         assert text
     assert all(printed.values()), printed
+
+
+def test_what_an_upgrade_must_know_of_the_database_is_seen(node: Node) -> None:
+    version, extensions, room, tables = (
+        node.kubectl(*shlex.split(command)[1:]) for command in commands("postgres-major-upgrade")
+    )
+    assert version.split()[0].startswith("15.")
+    assert {"pg_stat_statements", "pgaudit"} <= set(extensions.split())
+    assert "/data" in room
+    assert int(tables) > 1
 
 
 def test_the_queue_says_who_leads(node: Node) -> None:
