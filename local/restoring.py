@@ -24,7 +24,8 @@ def restore(cluster: Cluster, to: str, say: Callable[[str], None] = print) -> No
     target = moment(to)
     began = time.monotonic()
     before, instances = _asked_before(cluster)
-    number = before + 1
+    # Higher than any that a volume remembers, that of a snapshot from before or after too, whatever became of the ConfigMap.
+    number = max(before + 1, int(time.time()))
     _reachable(cluster, target)
     _archive_all(cluster, say)
     say(f"restore {number}: to {to}; the servers stop, and start with nothing")
