@@ -8,6 +8,7 @@ from pulumi_kubernetes import core, meta, policy
 
 from components import defaults
 from components.labels import Identity
+from components.storage import SCRATCH
 from components.tier_settings import VolumeSettings, WorkloadSettings
 
 HTTP_PORT = 8080
@@ -189,7 +190,7 @@ def _scratch(name: str, volume: VolumeSettings) -> core.v1.VolumeArgs:
     claim = core.v1.PersistentVolumeClaimTemplateArgs(
         spec=core.v1.PersistentVolumeClaimSpecArgs(
             access_modes=["ReadWriteOnce"],
-            storage_class_name=volume.storage_class,
+            storage_class_name=SCRATCH,
             resources=core.v1.VolumeResourceRequirementsArgs(requests={"storage": volume.size}),
         )
     )

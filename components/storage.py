@@ -13,6 +13,9 @@ QUEUE = "platform-queue"
 GENERAL = "platform-general"
 """The class of each purpose; `volume.storage_class` in the settings names another."""
 
+SCRATCH = "platform-scratch"
+"""The class of a volume that is made for one pod, and whose disk goes with it whatever `reclaim` says."""
+
 SNAPSHOTS = "platform"
 """The class of snapshots."""
 
@@ -26,14 +29,14 @@ _LABELS = {
 class Storage(pulumi.ComponentResource):
     """A StorageClass for each purpose, and the class of their snapshots where the cluster can take some.
 
-    A volume is made where its first pod runs, can grow while it is used, and outlives its claim if `reclaim` says so. The three
-    classes are alike; that they are three lets each be told from the others, and a cluster's owner replace one.
+    A volume is made where its first pod runs, can grow while it is used, and outlives its claim if `reclaim` says so. The classes
+    of data are alike; that they are three lets each be told from the others, and a cluster's owner replace one.
     """
 
     def __init__(self, name: str, args: StorageSettings, *, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("platform:index:Storage", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        for purpose in (DATABASE, QUEUE, GENERAL):
+        for purpose in (DATABASE, QUEUE, GENERAL, SCRATCH):
             storage.v1.StorageClass(
                 purpose,
                 metadata=_metadata(purpose),
@@ -41,12 +44,12 @@ class Storage(pulumi.ComponentResource):
                 parameters=args.parameters or None,
                 volume_binding_mode="WaitForFirstConsumer",
                 allow_volume_expansion=True,
-                reclaim_policy=args.reclaim,
+                reclaim_policy="Delete" if purpose == SCRATCH else args.reclaim,
                 opts=child,
             )
         if args.snapshots:
             _SnapshotClass(f"{SNAPSHOTS}-snapshots", args.provisioner, child)
-        self.register_outputs({"classes": [DATABASE, QUEUE, GENERAL]})
+        self.register_outputs({"classes": [DATABASE, QUEUE, GENERAL, SCRATCH]})
 
 
 class _SnapshotClass(pulumi.CustomResource):

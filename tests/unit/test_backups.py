@@ -51,6 +51,7 @@ def test_a_drill_has_a_volume_that_goes_with_it_and_a_backup_has_none() -> None:
     drill, backup = (pod(committed("prod").of("CronJob")[f"data/postgres-{name}"]) for name in ("drill", "backup-full"))
     (claim,) = [volume["ephemeral"]["volumeClaimTemplate"] for volume in drill["volumes"] if "ephemeral" in volume]
     assert claim["spec"]["resources"]["requests"]["storage"] == "500Gi"
+    assert claim["spec"]["storageClassName"] == "platform-scratch"
     assert "/data" in {mount["mountPath"] for mount in drill["containers"][0]["volumeMounts"]}
     assert not [volume for volume in backup["volumes"] if "ephemeral" in volume]
 

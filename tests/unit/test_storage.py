@@ -11,7 +11,7 @@ import pytest
 from local.engine import Cluster
 from tests.render import STACKS, Rendered, committed, render, stack_config
 
-CLASSES = {"platform-database", "platform-queue", "platform-general"}
+CLASSES = {"platform-database", "platform-queue", "platform-general", "platform-scratch"}
 EBS = {"provisioner": "ebs.csi.aws.com", "parameters": {"type": "gp3"}}
 
 
@@ -29,13 +29,14 @@ def test_each_purpose_has_its_class(stack: str) -> None:
     for manifest in classes.values():
         assert manifest["volumeBindingMode"] == "WaitForFirstConsumer"
         assert manifest["allowVolumeExpansion"] is True
-        assert manifest["reclaimPolicy"] == ("Delete" if stack == "dev" else "Retain")
+        scratch = manifest["metadata"]["name"] == "platform-scratch"
+        assert manifest["reclaimPolicy"] == ("Delete" if stack == "dev" or scratch else "Retain")
         assert manifest["provisioner"] == "hostpath.csi.platform"
         assert "storageclass.kubernetes.io/is-default-class" not in manifest["metadata"]["annotations"]
     (snapshots,) = committed(stack).of("VolumeSnapshotClass").values()
-    metadata = snapshots.pop("metadata")
+    metadata = snapshots["metadata"]
     assert (metadata["name"], metadata["labels"]["app.kubernetes.io/part-of"]) == ("platform", "platform")
-    assert snapshots == {
+    assert {key: value for key, value in snapshots.items() if key != "metadata"} == {
         "apiVersion": "snapshot.storage.k8s.io/v1",
         "kind": "VolumeSnapshotClass",
         "driver": "hostpath.csi.platform",
