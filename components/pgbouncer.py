@@ -19,8 +19,8 @@ _PORT = 6432
 _USER = 70
 
 # Clients show no certificate, but without a file to verify one against 1.18 looks for the system's, which the image has not.
-# A pod that leaves the pool waits for the transactions in hand; a transaction that finds no server, as while another one is
-# made the primary, waits for it instead of failing, for as long as a request may.
+# While another server is made the primary, 1.18 tells clients to come again ("server login has been failing"), and tries anew
+# twice a second itself; after that it lends connections as before.
 _CONFIGURATION = """\
 [databases]
 {database} = host={host} port={port} auth_user=pooler

@@ -119,7 +119,7 @@ class PostgresSettings(Data):
 class PgBouncerSettings(WorkloadSettings):
     """The pool in front of the primary. Each pod opens up to `connections` to it, of the 100 that it takes.
 
-    A transaction waits up to `wait_seconds` for one, so that a change of the primary delays it instead of failing it.
+    With all of them lent, a transaction waits up to `wait_seconds` for one.
     """
 
     image: ImageReference = versions.PGBOUNCER

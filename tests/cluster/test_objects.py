@@ -4,7 +4,6 @@ import base64
 import json
 import subprocess
 from collections.abc import Generator
-from typing import Any
 
 import pytest
 
@@ -66,12 +65,13 @@ def use(
     *,
     url: str = f"https://{HOST}:7070",
     trust: str = "/etc/trust/ca.crt",
+    script: str = _USE,
 ) -> str:
     """Put an object and read it from inside the pod, and return its content or the error.
 
     The key goes in by standard input: a command is in the API server's audit log.
     """
-    command = ["python", "-c", _USE, url, bucket, user, trust]
+    command = ["python", "-c", script, url, bucket, user, trust]
     return node.kubectl("exec", "--stdin", "--namespace=data", CLIENT, "--", *command, stdin=f"{key}\n").strip()
 
 
@@ -113,10 +113,5 @@ def test_what_was_put_is_still_there_when_the_gateway_comes_back(
     assert use(node, "files", "files", keys["files"]) == "content"
     node.kubectl("delete", "pod", "objects-0", "--namespace=data", "--wait=true")
     node.kubectl("rollout", "status", "statefulset/objects", "--namespace=data", "--timeout=120s")
-    script: Any = _USE.replace('s3.put_object(Bucket=bucket, Key="cluster/test", Body=b"content")', "pass")
-
-    def read() -> bool:
-        command = ["python", "-c", script, f"https://{HOST}:7070", "files", "files", keys["files"], "/etc/trust/ca.crt"]
-        return node.kubectl("exec", "--namespace=data", CLIENT, "--", *command).strip() == "content"
-
-    eventually("the object is read", read)
+    script = _USE.replace('s3.put_object(Bucket=bucket, Key="cluster/test", Body=b"content")', "pass")
+    eventually("the object is read", lambda: use(node, "files", "files", keys["files"], script=script) == "content")
