@@ -56,8 +56,8 @@ unit: # two at a time for each core: half of their time they wait for servers th
 	@$(PYTHON) pytest --numprocesses=$$((2 * $$(nproc))) tests/unit
 
 test: check ## everything: check, real servers, the real engine, the real node
-	@$(PYTHON) pytest --numprocesses=2 tests/servers
-	@$(PYTHON) pytest tests/engine tests/cluster
+	@$(PYTHON) pytest --numprocesses=2 --dist=loadfile tests/servers tests/engine
+	@$(PYTHON) pytest tests/cluster
 
 docs: ## write the generated parts of README.md and docs/
 	@$(PYTHON) python -m tests.docs

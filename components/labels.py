@@ -10,6 +10,10 @@ ANNOTATIONS = {"pulumi.com/patchFieldManager": "platform"}
 was killed the next one would be in conflict with it over what the API server filled in, a StatefulSet's claims among it."""
 
 
+NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
+"""What a Service carries as well: whether its pods serve is awaited with them, and the provider lets each Service settle for 10 s."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """A workload's name, the namespace it lives in, and the tier it is drawn in.
@@ -54,6 +58,12 @@ class Identity:
     def cluster_metadata(self, name: str) -> meta.v1.ObjectMetaArgs:
         """Metadata of an object of this workload that is in no namespace."""
         return meta.v1.ObjectMetaArgs(name=name, labels=self.labels, annotations=ANNOTATIONS)
+
+    def service_metadata(self, name: str | None = None) -> meta.v1.ObjectMetaArgs:
+        """Metadata of a Service."""
+        metadata = self.metadata(name)
+        metadata.annotations = ANNOTATIONS | NOT_AWAITED
+        return metadata
 
     def unnamed_metadata(self) -> meta.v1.ObjectMetaArgs:
         """Metadata of an object only our own pods consume: Pulumi names it, so new content rolls the pods."""

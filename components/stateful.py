@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 from pulumi_kubernetes import apps, core, meta
 
-from components.labels import ANNOTATIONS, Identity
+from components.labels import ANNOTATIONS, NOT_AWAITED, Identity
 from components.pods import PodArgs, disruption_budget, pod_template, service_account
 from components.storage import GENERAL
 from components.tier_settings import VolumeSettings
@@ -37,7 +37,7 @@ class Stateful(pulumi.ComponentResource):
         account = service_account(identity, child)
         core.v1.Service(
             f"{name}-instances",
-            metadata=identity.metadata(f"{name}-instances"),
+            metadata=identity.service_metadata(f"{name}-instances"),
             spec=core.v1.ServiceSpecArgs(
                 cluster_ip="None",
                 publish_not_ready_addresses=True,
@@ -91,7 +91,7 @@ def _size(identity: Identity, claim: str, size: str, opts: pulumi.ResourceOption
     """Let a volume grow to `size` while it is used; the API server refuses to shrink it, at preview."""
     # The size is the StatefulSet's controller's until it is ours. Nothing is awaited: the provider waits for a claim to change
     # until it is bound, and one that is does not change.
-    annotations = ANNOTATIONS | {"pulumi.com/patchForce": "true", "pulumi.com/skipAwait": "true"}
+    annotations = ANNOTATIONS | NOT_AWAITED | {"pulumi.com/patchForce": "true"}
     core.v1.PersistentVolumeClaimPatch(
         claim,
         metadata=meta.v1.ObjectMetaPatchArgs(name=claim, namespace=identity.placement, annotations=annotations),
@@ -113,7 +113,7 @@ def service(
     """Put a Service in front of a workload's pods, or those of them that have `labels` as well, and return its host name."""
     core.v1.Service(
         name,
-        metadata=identity.metadata(name),
+        metadata=identity.service_metadata(name),
         spec=core.v1.ServiceSpecArgs(
             type="ClusterIP", selector=identity.selector | dict(labels or {}), ports=_ports(ports)
         ),

@@ -58,7 +58,7 @@ class Workload(pulumi.ComponentResource):
         )
         core.v1.Service(
             name,
-            metadata=identity.metadata(),
+            metadata=identity.service_metadata(),
             spec=core.v1.ServiceSpecArgs(
                 type="NodePort" if node_port else "ClusterIP",
                 selector=identity.selector,

@@ -87,7 +87,8 @@ def test_a_database_starts_from_a_snapshot_taken_under_it(node: Node) -> None:
         volumes.claim("restored", "1Gi", snapshot=f"data-{leader}-under-load")
         volumes.pod("restored", "restored")
         # Its own directory is all it may write to. With a log of its own it does not hold on to kubectl's.
-        options = "-c listen_addresses='' -c unix_socket_directories=/restored -c ssl=off"
+        options = "-c listen_addresses='' -c unix_socket_directories=/restored -c ssl=off -c archive_mode=off"
+        options += " -c hba_file=/restored/pgdata/pg_hba.conf -c ident_file=/restored/pgdata/pg_ident.conf"
         start = "pg_ctl start --wait --silent --pgdata=/restored/pgdata --log=/restored/log"
         said = volumes.shell("restored", f'{start} --options="{options}" >/dev/null || cat /restored/log')
         assert said == "", said
