@@ -23,7 +23,7 @@ _USER = 70
 # twice a second itself; after that it lends connections as before.
 _CONFIGURATION = """\
 [databases]
-{database} = host={host} port={port} auth_user=pooler
+{database} = host={host} port={port} auth_user={login}
 
 [pgbouncer]
 listen_addr = 0.0.0.0
@@ -115,8 +115,10 @@ def _configuration(
 ) -> core.v1.VolumeArgs:
     """Return the volume of the pool's own files."""
     server = database.pooler
+    login = server.env["POSTGRES_USERNAME"]
     text = _CONFIGURATION.format(
         database=server.env["POSTGRES_DATABASE"],
+        login=login,
         host=server.host,
         port=server.port,
         listen=_PORT,
@@ -129,7 +131,7 @@ def _configuration(
     files = core.v1.Secret(
         f"{identity.name}-configuration",
         metadata=identity.unnamed_metadata(),
-        string_data={"pgbouncer.ini": text, "users.txt": password.apply(lambda value: f'"pooler" "{value}"\n')},
+        string_data={"pgbouncer.ini": text, "users.txt": password.apply(lambda value: f'"{login}" "{value}"\n')},
         immutable=True,
         opts=opts,
     )
