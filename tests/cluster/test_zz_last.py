@@ -87,7 +87,7 @@ def test_every_password_is_replaced_under_load_and_the_old_ones_end(platform: Pl
     for login in ("application", "migration", "reader", "monitoring", "backups"):
         with pytest.raises(psycopg.OperationalError, match=r"authentication failed|not permitted to log in"):
             old.query("SELECT 1", login)
-    assert "WRONGPASS" in queue_says(node, queue["REDIS_PASSWORD"])
+    assert "NOAUTH" in queue_says(node, queue["REDIS_PASSWORD"])
     assert "PONG" in queue_says(node, clients_secret(node, "api-connections")["REDIS_PASSWORD"])
     assert clients_secret(node, "postgres-connections")["OBJECTS_KEY"] != store["OBJECTS_KEY"]
     archived = (
