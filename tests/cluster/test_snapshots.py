@@ -22,12 +22,32 @@ CLAIMS = {
 OURS = "app.kubernetes.io/managed-by=snapshots"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _only_ours(node: Node) -> Generator[None]:
+    """Hold the schedule back meanwhile, which has its time in the middle of a test once a day."""
+
+    def suspend(*, so: bool) -> None:
+        for tier in CLAIMS:
+            patch = json.dumps({"spec": {"suspend": so}})
+            node.kubectl("patch", "cronjob", f"{tier}-snapshots", "--namespace=data", f"--patch={patch}")
+
+    suspend(so=True)
+    clear(node)
+    yield
+    suspend(so=False)
+
+
 @pytest.fixture(autouse=True)
 def _none_left(node: Node) -> Generator[None]:
     """Remove what the test's runs made."""
     yield
-    node.kubectl("delete", "volumesnapshots", "--namespace=data", f"--selector={OURS}")
+    clear(node)
+
+
+def clear(node: Node) -> None:
+    """Remove all snapshots and the Jobs that made them."""
     node.kubectl("delete", "jobs", "--namespace=data", "--selector=app.kubernetes.io/component=snapshots")
+    node.kubectl("delete", "volumesnapshots", "--namespace=data", f"--selector={OURS}")
 
 
 def run(node: Node, tier: str, name: str, **env: str) -> None:
