@@ -71,6 +71,45 @@ def test_a_full_volume_costs_its_server_the_lead_and_growth_under_load_brings_it
     assert "field can not be less than" in capfd.readouterr().out
 
 
+def test_everything_wiped_is_restored_to_a_moment(platform: Platform) -> None:
+    """Every row acknowledged before the moment is there, and none of those that followed."""
+    database = Database(platform.node)
+    eventually("all servers are well", database.healthy, 120)
+    database.query(
+        "CREATE TABLE IF NOT EXISTS restoring (n bigint, at timestamptz DEFAULT clock_timestamp())", "migration"
+    )
+    writer = Writer(database.parameters("application"), "restoring")
+    with writing(writer):
+        eventually("rows are acknowledged", lambda: len(writer.acks) > 50)
+        before = [ack.number for ack in writer.acks]
+        ((moment,),) = database.query("SELECT clock_timestamp()::text")
+        eventually("more rows are acknowledged", lambda: len(writer.acks) > len(before) + 50)
+    ((segment,),) = database.query("SELECT pg_walfile_name(pg_current_wal_lsn())")
+    reached = f"SELECT last_archived_wal >= '{segment}' FROM pg_stat_archiver"
+    eventually("all of it is archived", lambda: database.query(reached) == [(True,)], 150)
+    claims = [f"data-postgres-{ordinal}" for ordinal in range(3)]
+
+    def volumes() -> list[str]:
+        names = "--output=jsonpath={.items[*].spec.volumeName}"
+        listed = platform.node.kubectl(
+            "get", "pvc", "--namespace=data", names, "--selector=app.kubernetes.io/name=postgres"
+        )
+        return listed.split()
+
+    lost = volumes()
+    platform.node.kubectl("delete", "pvc", *claims, "--namespace=data", "--wait=false")
+    pods = [f"postgres-{ordinal}" for ordinal in range(3)]
+    platform.node.kubectl("delete", "pod", *pods, "--namespace=data", "--force", "--grace-period=0")
+    eventually("the servers have other volumes", lambda: len(set(volumes()) - set(lost)) == len(lost) == 3, 120)
+    eventually("the servers wait for one that leads", lambda: len(database.pods()) == 3, 120)
+    local("restore", "--stack", "dev", "--to", moment.replace(" ", "T") + ":00")
+    eventually("all servers are well", database.healthy, 300)
+    found = [int(row[0]) for row in database.query("SELECT n FROM restoring ORDER BY n")]
+    assert set(before) <= set(found), "rows that were acknowledged before the moment are lost"
+    ((later,),) = database.query(f"SELECT count(*) FROM restoring WHERE at > '{moment}'")
+    assert later == 0
+
+
 @pytest.mark.usefixtures("_site")
 def test_every_password_is_replaced_under_load_and_the_old_ones_end(platform: Platform) -> None:
     node = platform.node
@@ -119,45 +158,6 @@ def queue_says(node: Node, password: str) -> str:
     ]
     kubectl = ["exec", "--stdin", "--namespace=data", "redis-0", "--", *command]
     return node.kubectl(*kubectl, stdin=f"{password}\n")
-
-
-def test_everything_wiped_is_restored_to_a_moment(platform: Platform) -> None:
-    """Every row acknowledged before the moment is there, and none of those that followed."""
-    database = Database(platform.node)
-    eventually("all servers are well", database.healthy, 120)
-    database.query(
-        "CREATE TABLE IF NOT EXISTS restoring (n bigint, at timestamptz DEFAULT clock_timestamp())", "migration"
-    )
-    writer = Writer(database.parameters("application"), "restoring")
-    with writing(writer):
-        eventually("rows are acknowledged", lambda: len(writer.acks) > 50)
-        before = [ack.number for ack in writer.acks]
-        ((moment,),) = database.query("SELECT clock_timestamp()::text")
-        eventually("more rows are acknowledged", lambda: len(writer.acks) > len(before) + 50)
-    ((segment,),) = database.query("SELECT pg_walfile_name(pg_current_wal_lsn())")
-    reached = f"SELECT last_archived_wal >= '{segment}' FROM pg_stat_archiver"
-    eventually("all of it is archived", lambda: database.query(reached) == [(True,)], 150)
-    claims = [f"data-postgres-{ordinal}" for ordinal in range(3)]
-
-    def volumes() -> list[str]:
-        names = "--output=jsonpath={.items[*].spec.volumeName}"
-        listed = platform.node.kubectl(
-            "get", "pvc", "--namespace=data", names, "--selector=app.kubernetes.io/name=postgres"
-        )
-        return listed.split()
-
-    lost = volumes()
-    platform.node.kubectl("delete", "pvc", *claims, "--namespace=data", "--wait=false")
-    pods = [f"postgres-{ordinal}" for ordinal in range(3)]
-    platform.node.kubectl("delete", "pod", *pods, "--namespace=data", "--force", "--grace-period=0")
-    eventually("the servers have other volumes", lambda: len(set(volumes()) - set(lost)) == len(lost) == 3, 120)
-    eventually("the servers wait for one that leads", lambda: len(database.pods()) == 3, 120)
-    local("restore", "--stack", "dev", "--to", moment.replace(" ", "T") + ":00")
-    eventually("all servers are well", database.healthy, 300)
-    found = [int(row[0]) for row in database.query("SELECT n FROM restoring ORDER BY n")]
-    assert set(before) <= set(found), "rows that were acknowledged before the moment are lost"
-    ((later,),) = database.query(f"SELECT count(*) FROM restoring WHERE at > '{moment}'")
-    assert later == 0
 
 
 def fill(node: Node, pod: str) -> None:
