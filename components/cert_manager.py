@@ -1,14 +1,14 @@
 """Certificates for servers of the platform, from an authority of its own."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pulumi
-from pulumi_kubernetes import apiextensions, meta, rbac
+from pulumi_kubernetes import rbac
 
+from components.certificates import GROUP, ready
 from components.connections import api_server_range
 from components.defaults import http_health
-from components.labels import ANNOTATIONS, Identity
+from components.labels import Identity
 from components.namespaces import Namespace
 from components.pods import PodArgs
 from components.settings import ApiServerSettings
@@ -17,7 +17,6 @@ from components.workload import Workload
 
 _METRICS, _HEALTH = 9402, 9403
 _USER = 65532
-_GROUP = "cert-manager.io"
 _LEASE = "cert-manager-controller"
 _ROOT, _ISSUER = "platform-root", "platform"
 
@@ -93,7 +92,7 @@ def _authority(identity: Identity, opts: pulumi.ResourceOptions) -> pulumi.Outpu
 
     Each of the three is awaited, and removed before the controller that would have to finish its work on it.
     """
-    maker = _custom("ClusterIssuer", identity.cluster_metadata(_ROOT), {"selfSigned": {}}, opts)
+    maker = ready("ClusterIssuer", _ROOT, identity.cluster_metadata(_ROOT), {"selfSigned": {}}, opts)
     certificate = {
         "isCA": True,
         "commonName": _ROOT,
@@ -102,28 +101,17 @@ def _authority(identity: Identity, opts: pulumi.ResourceOptions) -> pulumi.Outpu
         "usages": ["cert sign", "crl sign"],
         # The same key when it is renewed: who trusts the authority goes on trusting what it signs.
         "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Never"},
-        "issuerRef": {"group": _GROUP, "kind": "ClusterIssuer", "name": _ROOT},
+        "issuerRef": {"group": GROUP, "kind": "ClusterIssuer", "name": _ROOT},
     }
-    root = _custom("Certificate", identity.metadata(_ROOT), certificate, _after(maker, opts))
-    issuer = _custom(
-        "ClusterIssuer", identity.cluster_metadata(_ISSUER), {"ca": {"secretName": _ROOT}}, _after(root, opts)
-    )
+    root = ready("Certificate", _ROOT, identity.metadata(_ROOT), certificate, _after(maker, opts))
+    signs = {"ca": {"secretName": _ROOT}}
+    issuer = ready("ClusterIssuer", _ISSUER, identity.cluster_metadata(_ISSUER), signs, _after(root, opts))
     # Not the bare name: whoever uses it then comes after the issuer, and is removed before it.
     return issuer.urn.apply(lambda _urn: _ISSUER)
 
 
 def _after(resource: pulumi.Resource, opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
     return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[resource]))
-
-
-def _custom(
-    kind: str, metadata: meta.v1.ObjectMetaArgs, spec: Mapping[str, Any], opts: pulumi.ResourceOptions
-) -> apiextensions.CustomResource:
-    """Create an object of cert-manager's and wait until it says that it is ready."""
-    metadata.annotations = ANNOTATIONS | {"pulumi.com/waitFor": "condition=Ready"}
-    return apiextensions.CustomResource(
-        str(metadata.name), api_version=f"{_GROUP}/v1", kind=kind, metadata=metadata, spec=dict(spec), opts=opts
-    )
 
 
 def _rule(
@@ -143,11 +131,11 @@ _KINDS = ("certificates", "certificaterequests", "issuers", "clusterissuers")
 def _cluster_rules() -> list[rbac.v1.PolicyRuleArgs]:
     """Return what the controllers do in all namespaces, and no more."""
     return [
-        _rule(_GROUP, _KINDS, "get list watch"),
-        _rule(_GROUP, [f"{kind}/status" for kind in _KINDS], "update"),
-        _rule(_GROUP, ["certificaterequests"], "create update delete"),
+        _rule(GROUP, _KINDS, "get list watch"),
+        _rule(GROUP, [f"{kind}/status" for kind in _KINDS], "update"),
+        _rule(GROUP, ["certificaterequests"], "create update delete"),
         # Where the API server asks who may make an object the owner of another (OwnerReferencesPermissionEnforcement).
-        _rule(_GROUP, ["certificates/finalizers", "certificaterequests/finalizers"], "update"),
+        _rule(GROUP, ["certificates/finalizers", "certificaterequests/finalizers"], "update"),
         # In all namespaces, for a certificate's Secret is where its Certificate is, and a new one cannot be granted by its name.
         _rule("", ["secrets"], "get list watch create patch delete"),
         _rule("", ["events"], "create patch"),

@@ -8,6 +8,9 @@ from pulumi_kubernetes import apiextensions, core, meta
 
 from components.labels import ANNOTATIONS, Identity
 
+GROUP = "cert-manager.io"
+"""The API group of cert-manager's objects."""
+
 TLS = "/etc/tls"
 """Where a server finds `tls.crt`, `tls.key` and `ca.crt`. All three are replaced, in place, when they are renewed."""
 
@@ -66,7 +69,7 @@ def _leaf(secret: str, hosts: Sequence[str], usage: str, issuer: pulumi.Input[st
         "renewBefore": _RENEWED_BEFORE,
         "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
         "usages": ["digital signature", usage],
-        "issuerRef": {"group": "cert-manager.io", "kind": "ClusterIssuer", "name": issuer},
+        "issuerRef": {"group": GROUP, "kind": "ClusterIssuer", "name": issuer},
     }
 
 
@@ -74,10 +77,16 @@ def _issued(
     name: str, metadata: meta.v1.ObjectMetaArgs, leaf: dict[str, Any], opts: pulumi.ResourceOptions
 ) -> pulumi.Output[str]:
     """Create the Certificate and return the name of its Secret, once it is issued."""
-    # What mounts the Secret must not start before it is there: the kubelet tries again ever more rarely.
-    metadata.annotations = ANNOTATIONS | {"pulumi.com/waitFor": "condition=Ready"}
-    made = apiextensions.CustomResource(
-        name, api_version="cert-manager.io/v1", kind="Certificate", metadata=metadata, spec=leaf, opts=opts
-    )
     secret: str = leaf["secretName"]
-    return made.urn.apply(lambda _issued: secret)
+    # What mounts the Secret must not start before it is there: the kubelet tries again ever more rarely.
+    return ready("Certificate", name, metadata, leaf, opts).urn.apply(lambda _issued: secret)
+
+
+def ready(
+    kind: str, name: str, metadata: meta.v1.ObjectMetaArgs, spec: dict[str, Any], opts: pulumi.ResourceOptions
+) -> apiextensions.CustomResource:
+    """Create an object of cert-manager's, and wait until it says that it is ready."""
+    metadata.annotations = ANNOTATIONS | {"pulumi.com/waitFor": "condition=Ready"}
+    return apiextensions.CustomResource(
+        name, api_version=f"{GROUP}/v1", kind=kind, metadata=metadata, spec=spec, opts=opts
+    )

@@ -1,7 +1,7 @@
 """The one way something is done once for each version, or again and again at its time: Jobs and CronJobs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pulumi
 from pulumi_kubernetes import batch
@@ -16,11 +16,7 @@ class Task:
     """A command that is run once for each version of what it is told, with its connections and its secrets."""
 
     identity: Identity
-    image: str
-    user: int
-    cpu: str
-    memory: str
-    args: Sequence[str]
+    pod: PodArgs
     talks_to: Sequence[Peer]
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
 
@@ -29,16 +25,7 @@ class Task:
         child = pulumi.ResourceOptions(parent=parent)
         connected = connect(self.identity, self.talks_to, child)
         secrets = secret_env(self.identity, self.identity.name, self.secrets, child) if self.secrets else []
-        pod = PodArgs(
-            image=self.image,
-            cpu=self.cpu,
-            memory=self.memory,
-            user=self.user,
-            health=None,
-            args=self.args,
-            env=[*connected.env, *secrets],
-            files=connected.files,
-        )
+        pod = replace(self.pod, env=[*connected.env, *secrets], files=connected.files)
         job(parent, self.identity, pod, after)
         return connected.rows
 

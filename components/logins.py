@@ -51,11 +51,7 @@ def task(
     """Return a command of the server's image that is told the logins: by name, with their passwords."""
     return Task(
         identity=identity,
-        image=server.image,
-        user=server.user,
-        cpu=server.cpu,
-        memory=server.memory,
-        args=[command],
+        pod=server.once([command]),
         talks_to=talks_to,
         secrets={"POSTGRES_LOGINS": pulumi.Output.all(**passwords).apply(json.dumps)},
     )

@@ -7,9 +7,9 @@ import pulumi
 
 from components import buckets
 from components.certificates import CA_FILE, TLS, certificate
-from components.connections import PRIVATE_RANGES, Endpoint, Peer, Range, connect, secret_env
+from components.connections import PRIVATE_RANGES, Endpoint, Peer, Range, secret_env
 from components.defaults import https_health
-from components.jobs import job
+from components.jobs import Task
 from components.labels import Identity
 from components.namespaces import Namespace
 from components.passwords import password
@@ -165,15 +165,6 @@ def _apply(
     after: Sequence[pulumi.Resource] = (),
 ) -> Sequence[Mapping[str, str | int]]:
     """Bring buckets and accounts to what the document says, again whenever it changes, and return the connections it takes."""
-    child = pulumi.ResourceOptions(parent=parent)
-    connected = connect(identity, [owner], child)
-    pod = PodArgs(
-        image=image,
-        cpu="50m",
-        memory="128Mi",
-        health=None,
-        env=[*connected.env, *secret_env(identity, identity.name, {"OBJECTS_BUCKETS": document}, child)],
-        files=connected.files,
-    )
-    job(parent, identity, pod, after)
-    return connected.rows
+    pod = PodArgs(image=image, cpu="50m", memory="128Mi", health=None)
+    task = Task(identity=identity, pod=pod, talks_to=[owner], secrets={"OBJECTS_BUCKETS": document})
+    return task.run(parent, after)

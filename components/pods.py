@@ -66,6 +66,10 @@ class PodArgs:
     before: Sequence[Step] = ()
     beside: Sequence[Sidecar] = ()
 
+    def once(self, args: Sequence[str]) -> "PodArgs":
+        """Return a pod of the same image, user and size that runs a command and ends."""
+        return PodArgs(image=self.image, cpu=self.cpu, memory=self.memory, user=self.user, health=None, args=args)
+
     @property
     def port(self) -> int:
         """The one it is there for."""

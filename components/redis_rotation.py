@@ -67,11 +67,7 @@ class Rotated:
         )
         return Task(
             identity=identity,
-            image=server.image,
-            user=server.user,
-            cpu=server.cpu,
-            memory=server.memory,
-            args=["sh", "-c", _SCRIPT],
+            pod=server.once(["sh", "-c", _SCRIPT]),
             talks_to=[there],
             secrets={"REDIS_COMMANDS": commands},
         )
