@@ -1,15 +1,7 @@
 -- Brings the database, its roles and their logins to what the environment says; doing it again changes nothing.
 -- Passwords come out of the environment inside psql: they are on no command line, in no file, and in no log.
 \getenv database POSTGRES_DATABASE
-\getenv logins POSTGRES_LOGINS
-\set ON_ERROR_STOP on
-\set VERBOSITY terse
-SET log_statement = none;
-SET log_min_duration_statement = -1;
-SET log_min_error_statement = panic;
-SET pg_stat_statements.track = none;
-SET track_activities = off;
-SET pgaudit.log = none;
+\ir secretly.sql
 SET client_min_messages = warning;
 
 SELECT format('CREATE ROLE %I', role)

@@ -1,13 +1,5 @@
 -- Ends every login of the platform's roles that the environment does not name, and the sessions of those who still use one.
-\getenv logins POSTGRES_LOGINS
-\set ON_ERROR_STOP on
-\set VERBOSITY terse
-SET log_statement = none;
-SET log_min_duration_statement = -1;
-SET log_min_error_statement = panic;
-SET pg_stat_statements.track = none;
-SET track_activities = off;
-SET pgaudit.log = none;
+\ir secretly.sql
 CREATE TEMPORARY TABLE logins AS
     SELECT key AS login, regexp_replace(key, '_[0-9]+$', '') AS role FROM json_each_text(:'logins');
 -- No password from here on: who is retired is audited.
