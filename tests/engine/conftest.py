@@ -1,7 +1,8 @@
 """Engines for the suite: the real CLI and plugins, with a state directory of the suite's own."""
 
 import os
-from collections.abc import Callable, Generator, Mapping
+import subprocess
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +176,23 @@ def configure(root: Path, **config: str) -> None:
     (root / "Pulumi.dev.yaml").write_text(
         "".join(["config:\n", "  pulumi:disable-default-providers: [kubernetes]\n", *lines])
     )
+
+
+@pytest.fixture
+def engine(make_engine: MakeEngine, toy: Path, cluster: Cluster) -> Iterator[Engine]:
+    """Give an engine for the toy, whose objects are gone when the test is over."""
+    made = make_engine(toy, cluster=cluster)
+    yield made
+    configure(toy)
+    made.destroy()
+
+
+@pytest.fixture
+def kubectl(tools: Tools, cluster: Cluster) -> Callable[..., str]:
+    def run(*arguments: str) -> str:
+        command = [str(tools.binaries / "kubectl"), *arguments]
+        return subprocess.run(
+            command, env={**os.environ, **cluster.environment}, check=True, capture_output=True, text=True
+        ).stdout
+
+    return run

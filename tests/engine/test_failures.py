@@ -1,39 +1,15 @@
 """What a person is told when `up` or a preview fails, and that the next one can succeed."""
 
 import json
-import os
-import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from local.engine import Cluster, Engine
+from local.engine import Engine
 from local.problem import Problem
-from tests.conftest import Tools
-from tests.engine.conftest import MakeEngine, configure
+from tests.engine.conftest import configure
 from tests.unit.workload_processes import eventually
-
-
-@pytest.fixture
-def kubectl(tools: Tools, cluster: Cluster) -> Callable[..., str]:
-    def run(*arguments: str) -> str:
-        command = [str(tools.binaries / "kubectl"), *arguments]
-        return subprocess.run(
-            command, env={**os.environ, **cluster.environment}, check=True, capture_output=True, text=True
-        ).stdout
-
-    return run
-
-
-@pytest.fixture
-def engine(make_engine: MakeEngine, toy: Path, cluster: Cluster) -> Iterator[Engine]:
-    """Give an engine for the toy, whose objects are gone when the test is over."""
-    made = make_engine(toy, cluster=cluster)
-    yield made
-    configure(toy)
-    made.destroy()
 
 
 def _end_jobs(kubectl: Callable[..., str], *conditions: str) -> Callable[[], None]:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +15,11 @@ import pytest
 from local.engine import Cluster, Engine, stackfile
 from local.engine.changes import Change
 from local.problem import Problem
-from tests.conftest import Tools, parent
+from tests.conftest import parent
 from tests.engine.conftest import MakeEngine, configure
 from tests.engine.control_plane import free_port
 
 _SECONDS = 60.0
-
-
-@pytest.fixture
-def engine(make_engine: MakeEngine, toy: Path, cluster: Cluster) -> Iterator[Engine]:
-    """Give an engine for the toy, whose objects are gone when the test is over."""
-    made = make_engine(toy, cluster=cluster)
-    yield made
-    configure(toy)
-    made.destroy()
-
-
-@pytest.fixture
-def kubectl(tools: Tools, cluster: Cluster) -> Callable[..., str]:
-    def run(*arguments: str) -> str:
-        command = [str(tools.binaries / "kubectl"), *arguments]
-        return subprocess.run(
-            command, env={**os.environ, **cluster.environment}, check=True, capture_output=True, text=True
-        ).stdout
-
-    return run
 
 
 def _await(condition: Callable[[], Any], what: str) -> Any:
