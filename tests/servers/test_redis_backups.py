@@ -155,8 +155,13 @@ def refused(queue: Queue, why: str, **told: str) -> None:
     assert content(queue) == before
 
 
+# Redis refuses a piece over its limit and hangs up at once: whether the client reads why is a race between the two.
 @pytest.mark.parametrize(
-    ("limit", "why"), [("proto-max-bulk-len", "the server hung up"), ("maxmemory", "OOM command not allowed")]
+    ("limit", "why"),
+    [
+        ("proto-max-bulk-len", "(the server hung up|invalid bulk length)"),
+        ("maxmemory", "OOM command not allowed"),
+    ],
 )
 def test_a_stream_that_does_not_fit_is_named(queue: Queue, limit: str, why: str) -> None:
     client = queue.client()
