@@ -59,6 +59,8 @@ def _parameters(args: PostgresSettings) -> dict[str, Any]:
         "max_wal_size": _megabytes(min(disk // 8, 16 << 30)),
         "min_wal_size": _megabytes(min(disk // 16, 1 << 30)),
         "max_slot_wal_keep_size": _megabytes(disk // 4),
+        # What a former primary could not archive is kept by it and by its replicas, for `fill_archive` to bring.
+        "wal_keep_size": _megabytes(min(disk // 8, 4 << 30)),
         # A segment is in the bucket within a minute of its first write: so much can be lost if all servers are. A server that
         # cannot archive keeps the log until it can (pgBackRest's archive-push-queue-max, which drops it instead, stays unset).
         "archive_mode": "on",

@@ -71,8 +71,39 @@ def test_a_full_volume_costs_its_server_the_lead_and_growth_under_load_brings_it
     assert "field can not be less than" in capfd.readouterr().out
 
 
+@pytest.mark.usefixtures("_site")
+def test_every_password_is_replaced_under_load_and_the_old_ones_end(platform: Platform) -> None:
+    node = platform.node
+    old = Database(node)
+    eventually("all servers are well", old.healthy, 120)
+    queue = clients_secret(node, "api-connections")
+    store = clients_secret(node, "postgres-connections")
+    with load(platform):
+        larger: dict[str, Any] = {"volume": {"size": "2Gi"}, "rotation": 2}
+        with_settings(platform, postgres=larger, redis=larger, objects={"rotation": 2}).up()
+    new = Database(node)
+    eventually("all servers are well again", new.healthy, 180)
+    assert new.query("SELECT session_user::text, current_user::text") == [("application_2", "application_2")]
+    for login in ("application", "migration", "reader", "monitoring", "backups"):
+        with pytest.raises(psycopg.OperationalError, match=r"authentication failed|not permitted to log in"):
+            old.query("SELECT 1", login)
+    assert "NOAUTH" in queue_says(node, queue["REDIS_PASSWORD"])
+    assert "PONG" in queue_says(node, clients_secret(node, "api-connections")["REDIS_PASSWORD"])
+    assert clients_secret(node, "postgres-connections")["OBJECTS_KEY"] != store["OBJECTS_KEY"]
+    archived = (
+        "SELECT count(*) FROM pg_stat_archiver WHERE last_archived_time > coalesce(last_failed_time, '-infinity')"
+    )
+    eventually("the archive takes the new key", lambda: new.query(archived, "monitoring") == [(1,)], 150)
+    listed, log = (node.kubectl(*shlex.split(command)[1:]) for command in commands("password-rotation"))
+    assert {"postgres-retirement", "redis-retirement"} <= {line.rpartition("-")[0] for line in listed.splitlines()}
+    assert "retired: application" in log
+
+
 def test_everything_wiped_is_restored_to_a_moment(platform: Platform) -> None:
-    """Every row acknowledged before the moment is there, and none of those that followed."""
+    """Every row acknowledged before the moment is there, and none of those that followed.
+
+    It goes over the rotation before: what was not archived with the old key was brought with the new one.
+    """
     database = Database(platform.node)
     eventually("all servers are well", database.healthy, 120)
     database.query(
@@ -108,34 +139,6 @@ def test_everything_wiped_is_restored_to_a_moment(platform: Platform) -> None:
     assert set(before) <= set(found), "rows that were acknowledged before the moment are lost"
     ((later,),) = database.query(f"SELECT count(*) FROM restoring WHERE at > '{moment}'")
     assert later == 0
-
-
-@pytest.mark.usefixtures("_site")
-def test_every_password_is_replaced_under_load_and_the_old_ones_end(platform: Platform) -> None:
-    node = platform.node
-    old = Database(node)
-    eventually("all servers are well", old.healthy, 120)
-    queue = clients_secret(node, "api-connections")
-    store = clients_secret(node, "postgres-connections")
-    with load(platform):
-        larger: dict[str, Any] = {"volume": {"size": "2Gi"}, "rotation": 2}
-        with_settings(platform, postgres=larger, redis=larger, objects={"rotation": 2}).up()
-    new = Database(node)
-    eventually("all servers are well again", new.healthy, 180)
-    assert new.query("SELECT session_user::text, current_user::text") == [("application_2", "application_2")]
-    for login in ("application", "migration", "reader", "monitoring", "backups"):
-        with pytest.raises(psycopg.OperationalError, match=r"authentication failed|not permitted to log in"):
-            old.query("SELECT 1", login)
-    assert "NOAUTH" in queue_says(node, queue["REDIS_PASSWORD"])
-    assert "PONG" in queue_says(node, clients_secret(node, "api-connections")["REDIS_PASSWORD"])
-    assert clients_secret(node, "postgres-connections")["OBJECTS_KEY"] != store["OBJECTS_KEY"]
-    archived = (
-        "SELECT count(*) FROM pg_stat_archiver WHERE last_archived_time > coalesce(last_failed_time, '-infinity')"
-    )
-    eventually("the archive takes the new key", lambda: new.query(archived, "monitoring") == [(1,)], 150)
-    listed, log = (node.kubectl(*shlex.split(command)[1:]) for command in commands("password-rotation"))
-    assert {"postgres-retirement", "redis-retirement"} <= {line.rpartition("-")[0] for line in listed.splitlines()}
-    assert "retired: application" in log
 
 
 def clients_secret(node: Node, name: str) -> dict[str, str]:

@@ -85,7 +85,7 @@ class Place:
         owned(folder)
         (folder / "socket").mkdir()
         owned(folder / "socket")
-        return self.told(PGDATA=str(folder / "pgdata"), PGHOST=str(folder / "socket"), PGPORT="5432")
+        return self.told(PGDATA=str(folder / "pgdata"), PGHOST=str(folder / "socket"), PGPORT=str(free_port()))
 
     def run(self, *command: str, **changed: str) -> subprocess.CompletedProcess[str]:
         """Run a command as a container of the image would."""
@@ -141,7 +141,7 @@ def owned(path: Path) -> None:
 
 
 @contextmanager
-def served(place: Place, *, archives: bool = True) -> Generator[None]:
+def served(place: Place, *, archives: bool = True, standby: bool = False) -> Generator[None]:
     """Run the server until the block ends, and then stop it as an orderly shutdown does, with everything archived."""
     certificate = {
         "ssl": "on",
@@ -156,6 +156,7 @@ def served(place: Place, *, archives: bool = True) -> Generator[None]:
         "port": place.environment["PGPORT"],
         "fsync": "off",
         "archive_timeout": "2s",
+        "wal_keep_size": "128MB",
         "timezone": "UTC",
         **certificate,
     }
@@ -176,7 +177,7 @@ def served(place: Place, *, archives: bool = True) -> Generator[None]:
 
         def answers() -> bool:
             assert process.poll() is None, log.read_text()
-            return place.run(*ready).stdout.strip() == "f"
+            return place.run(*ready).stdout.strip() == ("t" if standby else "f")
 
         eventually(answers, "PostgreSQL has replayed what it must, and answers", 60)
         yield

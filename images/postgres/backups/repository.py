@@ -30,9 +30,9 @@ class Backup:
 
 @dataclass(frozen=True)
 class Contents:
-    """What is in the bucket: whether it was prepared for this database, and the complete backups, the oldest first."""
+    """What is in the bucket: where its log is, empty if it was never prepared; and the complete backups, the oldest first."""
 
-    prepared: bool
+    archive: str
     backups: tuple[Backup, ...]
 
 
@@ -69,7 +69,7 @@ def contents() -> Contents:
         raise Failure(f"the backups in {bucket} cannot be read: {said or status['message']}")
     found: list[dict[str, Any]] = stanza["backup"]
     return Contents(
-        prepared=status["code"] != _NO_STANZA,
+        archive="{version}-{id}".format(**stanza["db"][-1]) if status["code"] != _NO_STANZA else "",
         backups=tuple(
             Backup(backup["label"], backup["type"], backup["timestamp"]["start"], backup["timestamp"]["stop"])
             for backup in found

@@ -25,7 +25,7 @@ def take(kind: str) -> None:
         _note(server, before)
         say(f"there is a backup: {before.backups[-1].label}")
         return
-    if not before.prepared:
+    if not before.archive:
         pgbackrest("stanza-create")
     elif not before.backups:
         # Prepared, perhaps for a database that was lost before its first backup.
