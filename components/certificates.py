@@ -42,6 +42,26 @@ def certificate(
     return core.v1.VolumeArgs(name="tls", secret=core.v1.SecretVolumeSourceArgs(secret_name=secret, default_mode=0o440))
 
 
+def on_renewal(command: str, *, tls: str = TLS, seconds: int = 30) -> str:
+    """Return the shell's lines that run a command whenever the certificate was renewed, beside what the shell then becomes.
+
+    In the command, `$server` is the number of that process. A command that fails is tried again. The watching ends with the
+    server, whose number may be another process's later. Images of our own have `images/watch-certificate.sh` for this.
+    """
+    # The shell's own number comes from /proc: Kubernetes makes one dollar sign of two in a command.
+    return f"""\
+read -r server rest </proc/self/stat
+watch() {{
+    read_as=$(cksum <{tls}/tls.crt)
+    while sleep {seconds} && kill -0 "$server" 2>/dev/null; do
+        found=$(cksum <{tls}/tls.crt) || continue
+        [ "$found" = "$read_as" ] || {{ {command} && read_as=$found; }}
+    done
+}}
+watch &
+"""
+
+
 def trust(
     namespace: str, metadata: meta.v1.ObjectMetaArgs, issuer: pulumi.Input[str], opts: pulumi.ResourceOptions
 ) -> pulumi.Output[str]:

@@ -2,7 +2,7 @@
 
 import pulumi
 
-from components.certificates import CA_FILE, TLS, certificate
+from components.certificates import CA_FILE, TLS, certificate, on_renewal
 from components.connections import Endpoint
 from components.defaults import tcp_health
 from components.namespaces import Namespace
@@ -15,16 +15,7 @@ _PORT = 11211
 _USER = 11211  # the uid of the upstream image
 
 # With a renewed certificate it starts anew, empty: its own way to read one again takes a client that speaks TLS.
-_START = f"""\
-watch() {{
-    read_as=$(cksum <{TLS}/tls.crt)
-    while sleep 10; do
-        [ "$(cksum <{TLS}/tls.crt)" = "$read_as" ] || kill 1
-    done
-}}
-watch &
-exec memcached "$@"
-"""
+_START = on_renewal('kill "$server"') + 'exec memcached "$@"\n'
 
 
 class Memcached(pulumi.ComponentResource):

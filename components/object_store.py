@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 
 from components import buckets
-from components.certificates import CA_FILE, TLS, certificate
+from components.certificates import CA_FILE, TLS, certificate, on_renewal
 from components.connections import PRIVATE_RANGES, Endpoint, Peer, Range, secret_env
 from components.defaults import https_health
 from components.jobs import Task
@@ -27,22 +27,10 @@ _PUBLIC_CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def start(data: str, tls: str, *, port: int = _PORT, seconds: int = 30) -> Sequence[str]:
-    """Return the command that runs the gateway, and tells it to read its certificate again when that was renewed.
-
-    The shell's own number comes from /proc: Kubernetes makes one dollar sign of two in a command.
-    """
+    """Return the command that runs the gateway, and tells it to read its certificate again when that was renewed."""
     script = f"""\
 mkdir -p {data}/objects {data}/versions {data}/accounts
-read -r server rest </proc/self/stat
-watch() {{
-    read_as=$(cksum <{tls}/tls.crt)
-    while sleep {seconds}; do
-        found=$(cksum <{tls}/tls.crt) || continue
-        [ "$found" = "$read_as" ] || kill -HUP "$server" || exit
-        read_as=$found
-    done
-}}
-watch &
+{on_renewal('kill -HUP "$server"', tls=tls, seconds=seconds)}\
 exec versitygw --port=:{port} --region={_REGION} --cert={tls}/tls.crt --key={tls}/tls.key --health={_HEALTH} \\
     --iam-dir={data}/accounts --quiet posix --versioning-dir={data}/versions {data}/objects
 """

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 from pulumi_kubernetes import core
 
-from components.certificates import CA_FILE, TLS, certificate
+from components.certificates import CA_FILE, TLS, certificate, on_renewal
 from components.connections import Endpoint, connect
 from components.defaults import exec_health
 from components.jobs import Task
@@ -56,19 +56,14 @@ replica does, and `restorer` puts streams back. `operator` is for runbooks."""
 
 _CLI = f"redis-cli --tls --cacert {TLS}/ca.crt --no-auth-warning"
 
-# Which pod leads is a setting; a pod that follows takes everything from the one that leads, and refuses writes. Beside the
-# server runs what lets it read its certificate again when that was renewed: set anew, the same names are read anew.
+# Set anew, the same names of the certificate's files are read anew.
+_READ_AGAIN = (
+    f"REDISCLI_AUTH=$(cat /etc/redis/operator) {_CLI} --user operator config set"
+    f" tls-cert-file {TLS}/tls.crt tls-key-file {TLS}/tls.key tls-ca-cert-file {TLS}/ca.crt"
+)
+
+# Which pod leads is a setting; a pod that follows takes everything from the one that leads, and refuses writes.
 _START = """\
-watch() {{
-    read_as=$(cksum <{tls}/tls.crt)
-    while sleep 30; do
-        found=$(cksum <{tls}/tls.crt) || continue
-        [ "$found" != "$read_as" ] || continue
-        REDISCLI_AUTH=$(cat /etc/redis/operator) {cli} --user operator config set \\
-            tls-cert-file {tls}/tls.crt tls-key-file {tls}/tls.key tls-ca-cert-file {tls}/ca.crt && read_as=$found
-    done
-}}
-watch &
 set -- redis-server /etc/redis/redis.conf {options} --maxmemory {maxmemory}
 case "$HOSTNAME" in
     {leader}) exec "$@" ;;
@@ -108,12 +103,10 @@ class Redis(pulumi.ComponentResource):
         members = Endpoint(of=identity, ports=[_PORT], service=f"{name}-instances")
         self.connections = connect(identity, [members], child).rows
         passwords = {user: password(f"{name}-{user}", args.rotation, child) for user in _RIGHTS}
-        start = _START.format(
+        start = on_renewal(_READ_AGAIN) + _START.format(
             leader=leader,
             headless=members.host,
             port=_PORT,
-            tls=TLS,
-            cli=_CLI,
             options=_OPTIONS,
             # The rest of the container's memory is for the copy-on-write pages of an append-only file rewrite.
             maxmemory=bytes_of(args.memory) * 3 // 4,

@@ -40,7 +40,9 @@ if [ "${1:-patroni}" = patroni ]; then
     begin_restore
     # A volume's fsGroup may have opened the directory to its group; the server would refuse it.
     [ ! -d "$PGDATA" ] || chmod 0700 "$PGDATA"
-    watch-certificate &
+    # Connections stay; a server that is down reads its certificate when it starts.
+    watch-certificate psql --quiet --no-psqlrc --username=postgres --dbname=postgres --output=/dev/null \
+        --command='SELECT pg_reload_conf()' &
     set -- patroni /etc/patroni/patroni.yml
 fi
 exec "$@"

@@ -6,14 +6,5 @@ export PGBACKREST_TLS_SERVER_ADDRESS='*' PGBACKREST_TLS_SERVER_CA_FILE=$tls/ca.c
 export PGBACKREST_TLS_SERVER_CERT_FILE=$tls/tls.crt PGBACKREST_TLS_SERVER_KEY_FILE=$tls/tls.key
 export PGBACKREST_LOCK_PATH=/tmp/pgbackrest PGBACKREST_LOG_LEVEL_FILE=off PGBACKREST_LOG_LEVEL_CONSOLE=warn
 : "${PGBACKREST_TLS_SERVER_AUTH:?is not set: name the client}"
-server=$$
-watch() {
-    read_as=$(cksum <$tls/tls.crt)
-    while sleep 30; do
-        found=$(cksum <$tls/tls.crt) || continue
-        [ "$found" = "$read_as" ] || kill -HUP "$server" || exit
-        read_as=$found
-    done
-}
-watch &
+watch-certificate kill -HUP $$ &
 exec pgbackrest server
