@@ -52,7 +52,7 @@ check: packages ## format, lint, types, unit tests
 types:
 	@$(PYTHON) basedpyright
 
-unit: # two at a time for each core: half of their time they wait for servers that start
+unit: # two at a time for each core: some wait for the processes that they start
 	@$(PYTHON) pytest --numprocesses=$$((2 * $$(nproc))) tests/unit
 
 test: check ## everything: check, real servers, the real engine, the real node

@@ -9,7 +9,7 @@ import pytest
 from local.engine import Engine
 from local.problem import Problem
 from tests.engine.conftest import configure
-from tests.unit.workload_processes import eventually
+from tests.processes import eventually
 
 
 def _end_jobs(kubectl: Callable[..., str], *conditions: str) -> Callable[[], None]:

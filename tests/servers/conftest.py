@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from local import toolchain
+from tests.processes import eventually, free_port, listens, running
 from tests.servers.gateway import Aws, Gateway, certify
-from tests.unit.workload_processes import eventually, free_port, listens, running
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import boto3
 from botocore.exceptions import BotoCoreError
 
 from components import buckets
-from tests.unit.workload_processes import as_user, eventually, folder_of, free_port, program, running
+from tests.processes import as_user, eventually, folder_of, free_port, program, running
 
 IMAGE = Path(__file__).parents[2] / "images" / "postgres"
 POSTGRES_BINARIES = Path("/usr/lib/postgresql/15/bin")

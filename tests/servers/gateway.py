@@ -16,8 +16,8 @@ from botocore.client import Config
 
 from components import buckets
 from components.object_store import start
+from tests.processes import eventually, free_port, listens
 from tests.render import ROOT
-from tests.unit.workload_processes import eventually, free_port, listens
 
 PROGRAM = ROOT / "images" / "buckets" / "apply_buckets.py"
 REGION = "us-east-1"

@@ -14,10 +14,10 @@ from typing import Any, cast
 import redis
 
 from components.redis import _CONFIGURATION, _RIGHTS, _accounts
+from tests.processes import eventually, free_port
 from tests.render import ROOT, Manifest, committed
 from tests.servers.gateway import Gateway, certify
 from tests.unit.test_stacks import pod
-from tests.unit.workload_processes import eventually, free_port
 
 KEY = "an encryption key only for this test"
 PASSWORDS = {user: f"the-password-of-{user}" for user in _RIGHTS}

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.processes import eventually
 from tests.servers.database import ADDER, BUCKET, Place, place, served
-from tests.unit.workload_processes import eventually
 
 PLANTED = "planted-plaintext-"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import as_user, eventually, running
 from tests.servers.database import Place, place, served
-from tests.unit.workload_processes import as_user, eventually, running
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from components import buckets
+from tests.processes import eventually
 from tests.servers.gateway import OWNER, PROGRAM, Aws, Gateway, certify, environment, s3
-from tests.unit.workload_processes import eventually
 
 BODY = b"content"
 Act = Callable[[Any, str, str, str], object]

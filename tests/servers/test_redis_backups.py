@@ -13,9 +13,9 @@ import pytest
 import redis
 
 from tests.cluster.test_runbooks import RUNBOOKS
+from tests.processes import eventually, program
 from tests.servers.gateway import OWNER, Gateway
 from tests.servers.queue_servers import KEY, Queue
-from tests.unit.workload_processes import eventually, program
 
 PLANTED = "planted-plaintext-"
 STREAMS = ("jobs:scraping", "jobs:processing")

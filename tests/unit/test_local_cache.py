@@ -13,8 +13,8 @@ import pytest
 
 from local import cache
 from local.problem import Problem
+from tests.processes import eventually
 from tests.render import ROOT
-from tests.unit.workload_processes import eventually
 
 pytestmark = pytest.mark.usefixtures("root")
 

@@ -15,8 +15,8 @@ import pytest
 
 from local import cache, packages, toolchain
 from local.problem import Problem
+from tests.processes import program
 from tests.render import ROOT
-from tests.unit.workload_processes import program
 
 pytestmark = pytest.mark.usefixtures("root")
 

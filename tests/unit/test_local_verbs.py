@@ -17,8 +17,8 @@ from local import toolchain, verbs
 from local.engine import Cluster, stackfile
 from local.node.layout import PORTS, RUN, STATE
 from local.problem import Problem
+from tests.processes import free_port, program
 from tests.render import ROOT
-from tests.unit.workload_processes import free_port, program
 
 NOBODY = 65534
 STACKS = ", ".join(stackfile.stacks(ROOT))

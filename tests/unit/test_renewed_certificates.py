@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from components.certificates import TLS, on_renewal
+from tests.processes import eventually
 from tests.render import ROOT
-from tests.unit.workload_processes import eventually
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import pytest
 
-from tests.unit.workload_processes import program
+from tests.processes import program
 from workload.app.addresses import Guard, Refused
 from workload.app.fetch import Limits, Unavailable, fetch
 from workload.app.fetch import _tls as tls

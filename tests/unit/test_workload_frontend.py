@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.workload_processes import (
+from tests.processes import (
     REPOSITORY,
     Answer,
     as_user,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.workload_servers import PASSWORD, PostgresServer, postgres
+from tests.servers.workload_servers import PASSWORD, PostgresServer, postgres
 
 _IMAGE = Path(__file__).parents[2] / "images" / "postgres"
 _LOGINS = {"migration": "canary-one", "application_2": "canary-two", "reader_2": "canary-three"}

@@ -9,8 +9,8 @@ from http.server import ThreadingHTTPServer
 
 import pytest
 
-from tests.unit.workload_platform import TABLES, Jobs, Platform, Site, migrate, opened
-from tests.unit.workload_servers import PASSWORD, memcached, postgres, redis_server
+from tests.servers.workload_platform import TABLES, Jobs, Platform, Site, migrate, opened
+from tests.servers.workload_servers import PASSWORD, memcached, postgres, redis_server
 from workload.app.queue import Queue
 from workload.app.settings import Redis
 from workload.app.store import Store

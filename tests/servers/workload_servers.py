@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import redis
 
-from tests.unit.workload_processes import as_user, eventually, folder_of, free_port, listens, program, running
+from tests.processes import as_user, eventually, folder_of, free_port, listens, program, running
 
 POSTGRES_BINARIES = Path("/usr/lib/postgresql/15/bin")
 PASSWORD = "only-for-this-test"

@@ -2,11 +2,11 @@
 
 import signal
 
-from tests.unit.workload_platform import Jobs, Platform, threads
-from tests.unit.workload_processes import Part, eventually, parts
+from tests.processes import Part, eventually, parts
+from tests.servers.workload_platform import Jobs, Platform, threads
 from workload.app.jobs import Kind, State
 
-pytest_plugins = ["tests.unit.workload_fixtures"]
+pytest_plugins = ["tests.servers.workload_fixtures"]
 
 
 def test_of_two_schedulers_exactly_one_is_active(platform: Platform, site: str, jobs: Jobs) -> None:

@@ -9,16 +9,16 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.unit.workload_platform import PAGE, Platform, migrate, opened
-from tests.unit.workload_processes import eventually, free_port
-from tests.unit.workload_servers import standby
+from tests.processes import eventually, free_port
+from tests.servers.workload_platform import PAGE, Platform, migrate, opened
+from tests.servers.workload_servers import standby
 from workload.app.database import check_primary
 from workload.app.extract import extract
 from workload.app.fetch import Page
 from workload.app.jobs import Job, Kind, State
 from workload.app.store import Store
 
-pytest_plugins = ["tests.unit.workload_fixtures"]
+pytest_plugins = ["tests.servers.workload_fixtures"]
 
 
 def begun(store: Store, job: Job, stage: Kind) -> Job:

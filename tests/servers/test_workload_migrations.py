@@ -15,10 +15,10 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from tests.unit.workload_platform import Platform, migrate
-from tests.unit.workload_processes import REPOSITORY, eventually
+from tests.processes import REPOSITORY, eventually
+from tests.servers.workload_platform import Platform, migrate
 
-pytest_plugins = ["tests.unit.workload_fixtures"]
+pytest_plugins = ["tests.servers.workload_fixtures"]
 
 _PAGE = (REPOSITORY / "docs" / "migrations.md").read_text()
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)

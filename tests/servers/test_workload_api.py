@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.unit.workload_platform import Platform
-from tests.unit.workload_processes import Part, eventually
+from tests.processes import Part, eventually
+from tests.servers.workload_platform import Platform
 from workload.app.jobs import Kind
 from workload.app.queue import Queue
 
-pytest_plugins = ["tests.unit.workload_fixtures"]
+pytest_plugins = ["tests.servers.workload_fixtures"]
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ from uuid import UUID
 
 import pytest
 
-from tests.unit.workload_platform import PAGE, Jobs, Platform, Site, threads
-from tests.unit.workload_processes import eventually, parts
+from tests.processes import eventually, parts
+from tests.servers.workload_platform import PAGE, Jobs, Platform, Site, threads
 from workload.app.jobs import Kind, State
 
-pytest_plugins = ["tests.unit.workload_fixtures"]
+pytest_plugins = ["tests.servers.workload_fixtures"]
 
 
 def test_a_job_goes_from_the_api_through_the_workers_into_the_totals(platform: Platform, site: str) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
 
-from tests.unit.workload_processes import REPOSITORY, Part, eventually, part, parts
-from tests.unit.workload_servers import PostgresServer, RedisServer
+from tests.processes import REPOSITORY, Part, eventually, part, parts
+from tests.servers.workload_servers import PostgresServer, RedisServer
 from workload.app import worker
 from workload.app.cache import Cache
 from workload.app.database import Database

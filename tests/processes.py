@@ -1,4 +1,4 @@
-"""Processes for the tests of the workload: programs that must be there, the workload's own parts, and one way to ask them."""
+"""Processes for the tests: programs that must be there, the workload's own parts, and one way to ask them."""
 
 import json
 import os
@@ -22,7 +22,7 @@ import pytest
 
 T = TypeVar("T")
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 
 
 def program(name: str, package: str, folder: Path | None = None) -> str:
