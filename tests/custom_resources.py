@@ -1,5 +1,7 @@
 """Custom resources checked as the API server would, against the definitions that are applied to it."""
 
+import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,9 @@ import yaml
 from tests.render import Manifest
 
 
-def schemas(definitions: Path) -> dict[tuple[str, str], Any]:
-    """Return the schema of each apiVersion and kind that a directory defines, with unknown fields refused."""
+@functools.cache
+def schemas(definitions: Path) -> Mapping[tuple[str, str], Any]:
+    """Return the schema of each apiVersion and kind that a directory defines, with unknown fields refused; read only once."""
     found: dict[tuple[str, str], Any] = {}
     for file in definitions.glob("*.yaml"):
         spec = yaml.safe_load(file.read_text())["spec"]
@@ -20,7 +23,7 @@ def schemas(definitions: Path) -> dict[tuple[str, str], Any]:
     return found
 
 
-def validate(manifest: Manifest, known: dict[tuple[str, str], Any]) -> None:
+def validate(manifest: Manifest, known: Mapping[tuple[str, str], Any]) -> None:
     """Raise jsonschema.ValidationError unless the manifest is as its definition says; KeyError without a definition."""
     jsonschema.validate(manifest, known[manifest["apiVersion"], manifest["kind"]])
 
