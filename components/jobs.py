@@ -19,6 +19,7 @@ class Task:
     pod: PodArgs
     talks_to: Sequence[Peer]
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
+    retries: int = 6
 
     def run(self, parent: pulumi.Resource, after: Sequence[pulumi.Resource]) -> Sequence[Mapping[str, str | int]]:
         """Run it, once these are complete, and return the rows of its connections."""
@@ -26,7 +27,7 @@ class Task:
         connected = connect(self.identity, self.talks_to, child)
         secrets = secret_env(self.identity, self.identity.name, self.secrets, child) if self.secrets else []
         pod = replace(self.pod, env=[*connected.env, *secrets], files=connected.files)
-        job(parent, self.identity, pod, after)
+        job(parent, self.identity, pod, after, retries=self.retries)
         return connected.rows
 
 

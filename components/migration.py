@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pulumi
 
-from components.connections import Peer, connect
-from components.jobs import job
+from components.connections import Peer
+from components.jobs import Task
 from components.namespaces import Namespace
 from components.pods import PodArgs
 from components.tier_settings import ApiSettings
@@ -31,19 +31,14 @@ class Migration(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("platform:index:Migration", name, None, opts or namespace.within)
-        child = pulumi.ResourceOptions(parent=self)
         # A name of its own: a pod with a workload's selector labels would count for its Service, budget and autoscaler.
-        identity = namespace.identity(name, "migration")
-        connected = connect(identity, talks_to, child)
-        pod = PodArgs(
-            image=args.image,
-            cpu=args.cpu,
-            memory=args.memory,
-            health=None,
-            args=["alembic", "upgrade", "head"],
-            env=connected.env,
-            files=connected.files,
+        task = Task(
+            identity=namespace.identity(name, "migration"),
+            pod=PodArgs(
+                image=args.image, cpu=args.cpu, memory=args.memory, health=None, args=["alembic", "upgrade", "head"]
+            ),
+            talks_to=talks_to,
+            retries=3,
         )
-        made = job(self, identity, pod, after, retries=3)
-        self.connections = connected.rows
-        self.register_outputs({"job": made.metadata.name})
+        self.connections = task.run(self, after)
+        self.register_outputs({})
