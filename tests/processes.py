@@ -40,7 +40,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(condition: Callable[[], T], what: str, seconds: float = 15) -> T:
+def eventually(condition: Callable[[], T], what: str, seconds: float = 20) -> T:
     """Return the condition's first true answer."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,18 +16,9 @@ from local.engine.changes import Change
 from local.problem import Problem
 from tests.conftest import parent
 from tests.engine.conftest import MakeEngine, configure
-from tests.engine.control_plane import free_port
+from tests.processes import eventually, free_port
 
 _SECONDS = 60.0
-
-
-def _await(condition: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + _SECONDS
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"not within {_SECONDS:.0f} s: {what}")
 
 
 def _ended(process: int) -> bool:
@@ -174,7 +164,7 @@ class _Up:
         return self.await_any("deployments", kubectl)
 
     def await_any(self, kind: str, kubectl: Callable[..., str]) -> str:
-        return str(_await(lambda: kubectl("get", kind, "--output=name").strip(), f"{kind} are there"))
+        return str(eventually(lambda: kubectl("get", kind, "--output=name").strip(), f"{kind} are there", _SECONDS))
 
     def engines(self) -> list[int]:
         """Return the process ids of the engine that this process runs."""

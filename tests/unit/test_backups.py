@@ -1,13 +1,10 @@
 """The objects that back the database up and try restores, as every stack renders them."""
 
 import re
-from dataclasses import replace
 
 import pytest
 import yaml
 
-from components.connections import Peer
-from components.object_store import ObjectStore
 from components.postgres_exporter import QUERIES
 from tests.render import STACKS, Manifest, committed, render, stack_config
 from tests.unit.test_stacks import pod
@@ -56,14 +53,8 @@ def test_a_drill_has_a_volume_that_goes_with_it_and_a_backup_has_none() -> None:
     assert not [volume for volume in backup["volumes"] if "ephemeral" in volume]
 
 
-def test_only_what_takes_backups_knows_the_account_that_may_remove_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = ObjectStore.account
-
-    def named(store: ObjectStore, user: str) -> Peer:
-        peer = known(store, user)
-        return replace(peer, env={**peer.env, "ACCOUNT": user})
-
-    monkeypatch.setattr(ObjectStore, "account", named)
+@pytest.mark.usefixtures("named_accounts")
+def test_only_what_takes_backups_knows_the_account_that_may_remove_them() -> None:
     rendered = render("dev", stack_config("dev"))
     accounts = {
         name.removesuffix("-auto"): environment(pod(manifest)["containers"][0]).get("ACCOUNT")

@@ -2,16 +2,15 @@
 
 import json
 import signal
-import time
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import language_pb2
 
 from tests.engine.fake_engine import Host, language_host
+from tests.processes import eventually
 
 _SECRET = "canary-7f3a91"
 
@@ -44,15 +43,6 @@ def program(tmp_path: Path) -> Callable[[str], Path]:
         return directory
 
     return write
-
-
-def _await(condition: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"not within 20 s: {what}")
 
 
 def _gone(process: int) -> bool:
@@ -166,7 +156,7 @@ os.mkfifo({str(tmp_path / "gate")!r}); open({str(tmp_path / "gate")!r}).read()
     assert host.process.stdout is not None
     assert host.process.stdout.readline() == b"first line\n"
     assert not running.done()
-    _await((tmp_path / "gate").exists, "the program waits at its gate")
+    eventually((tmp_path / "gate").exists, "the program waits at its gate")
     (tmp_path / "gate").write_text("go on")
     assert running.result(timeout=20) == language_pb2.RunResponse()
 
@@ -184,7 +174,7 @@ def waiting(program: Callable[[str], Path], tmp_path: Path) -> tuple[Path, Calla
     file = tmp_path / "pid"
     return (
         program(_WAITING.format(file=str(file))),
-        lambda: int(_await(lambda: file.exists() and file.read_text(), "the program runs")),
+        lambda: int(eventually(lambda: file.exists() and file.read_text(), "the program runs")),
     )
 
 
@@ -207,7 +197,7 @@ def test_a_program_ends_with_the_host_and_without_a_traceback(
     running = mortal.calls.Run.future(mortal.request(waiting[0]))
     process = waiting[1]()
     stop(mortal)
-    _await(lambda: _gone(process), "the program is gone")
+    eventually(lambda: _gone(process), "the program is gone")
     if stop is _cancel_by_the_service:
         assert running.result(timeout=20).bail
     else:
@@ -221,7 +211,7 @@ def test_a_cancelled_call_ends_the_program(host: Host, waiting: tuple[Path, Call
     running = host.calls.Run.future(host.request(waiting[0]))
     process = waiting[1]()
     running.cancel()
-    _await(lambda: _gone(process), "the program is gone")
+    eventually(lambda: _gone(process), "the program is gone")
 
 
 def test_a_host_ends_with_its_engine(mortal: Host, waiting: tuple[Path, Callable[[], int]]) -> None:
@@ -230,4 +220,4 @@ def test_a_host_ends_with_its_engine(mortal: Host, waiting: tuple[Path, Callable
     mortal.engine_server.stop(None).wait()
     mortal.process.wait(20)
     assert running.exception(timeout=20) or running.result().bail
-    _await(lambda: _gone(program), "the program is gone")
+    eventually(lambda: _gone(program), "the program is gone")

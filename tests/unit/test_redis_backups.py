@@ -3,7 +3,6 @@
 import importlib.util
 import io
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,8 +10,6 @@ from typing import Any
 import pytest
 
 from components import redis
-from components.connections import Peer
-from components.object_store import ObjectStore
 from tests.render import ROOT, STACKS, Manifest, committed, render, stack_config
 from tests.unit.test_stacks import pod
 
@@ -48,14 +45,8 @@ def test_times_and_what_is_kept_are_settings() -> None:
     assert plain(steps(backup)[-1])["BACKUPS_KEEP"] == "3"
 
 
-def test_each_step_knows_what_it_needs_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = ObjectStore.account
-
-    def named(store: ObjectStore, user: str) -> Peer:
-        peer = known(store, user)
-        return replace(peer, env={**peer.env, "ACCOUNT": user})
-
-    monkeypatch.setattr(ObjectStore, "account", named)
+@pytest.mark.usefixtures("named_accounts")
+def test_each_step_knows_what_it_needs_and_no_more() -> None:
     jobs = render("dev", stack_config("dev")).of("CronJob")
     dump, store, expire = steps(jobs[BACKUP])
     fetch, load = steps(jobs[RESTORE])
