@@ -1,5 +1,6 @@
 """Every stack, rendered from the real program: valid, consistent, and ordered dev <= staging <= prod."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import jsonschema
 import kubernetes_validate
 import pytest
+from kubernetes_validate import utils
 
 from tests import custom_resources
 from tests.render import SECRET, STACKS, Manifest, committed, render, stack_config
@@ -15,6 +17,8 @@ KUBERNETES = "1.34"
 CUSTOM = "cert-manager.io/"
 SNAPSHOTS = "snapshot.storage.k8s.io/"
 """Its definitions come with the node's own tools; tests/engine/test_snapshots.py has an API server check the class."""
+
+_SCHEMA = functools.cache(utils.schema_contents)
 
 
 def workloads(stack: str) -> list[Manifest]:
@@ -32,7 +36,10 @@ def pod(manifest: Manifest) -> Manifest:
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_every_manifest_is_valid_under_the_strict_schema(stack: str, definitions: Path) -> None:
+def test_every_manifest_is_valid_under_the_strict_schema(
+    stack: str, definitions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(utils, "schema_contents", _SCHEMA)  # it would read all definitions anew for each object
     known = custom_resources.schemas(definitions)
     for manifest in committed(stack).manifests:
         if manifest["apiVersion"].startswith(SNAPSHOTS):
