@@ -52,7 +52,7 @@ scheduler = tiers.Scheduler(
 )
 frontend = tiers.Frontend("frontend", settings.frontend, namespace=app, talks_to=[api.endpoint])
 clients = [pgbouncer, backups, queue_backups, exporter, migration, api, workers, scheduler]
-rotation = tiers.Rotation("rotation", [postgres.retirement, redis.retirement], namespace=data, after=clients)
+rotation = tiers.Rotation("rotation", of=[postgres, redis, objects], namespace=data, after=clients)
 endpoints = [postgres.primary, pgbouncer.primary, redis.producer, memcached.endpoint, api.endpoint, frontend.endpoint]
 connected = [certificates, objects, postgres, redis, snapshots, *clients, frontend, rotation]
 pulumi.export("url", settings.url)

@@ -78,5 +78,6 @@ class Backups(pulumi.ComponentResource):
             scratch=args.volume,
         )
         its_account = service_account(driller, child)
-        cron_job(driller.name, driller, drilling, its_account, schedule=times.drill, hours=_HOURS, opts=child)
+        ready = pulumi.ResourceOptions(parent=self, depends_on=[store])
+        cron_job(driller.name, driller, drilling, its_account, schedule=times.drill, hours=_HOURS, opts=ready)
         self.register_outputs({})

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.passwords import login
+from components.tier_settings import ObjectStoreSettings
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
@@ -54,11 +57,15 @@ the day an object was put: with any shorter one, everything would be open on the
 
 
 def wanted(
-    prefix: str, days: int, lock_days: int, principals: Mapping[str, str], owner: str | None = None
+    prefix: str,
+    days: int,
+    lock_days: int,
+    principals: Mapping[str, tuple[str, ...]],
+    owner: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Return each bucket as apply-buckets takes it: its lock, and a policy that gives each principal its account's rights.
+    """Return each bucket as apply-buckets takes it: its lock, and a policy that gives principals their account's rights.
 
-    `owner`, on a gateway, is the one who may remove what is locked.
+    `owner`, on a gateway, is the one who may remove what is locked. Without owner and principals, the buckets' policies are not ours.
     """
     return [
         {
@@ -73,32 +80,48 @@ def wanted(
                     for statement in _statements(f"{prefix}{bucket}", account, principals[name])
                 ),
                 *([_bypass(f"{prefix}{bucket}", owner)] if owner and kept.locked else []),
-            ],
+            ]
+            if principals or owner
+            else None,
         }
         for bucket, kept in BUCKETS.items()
     ]
 
 
-def _statements(bucket: str, account: Account, principal: str) -> list[dict[str, Any]]:
+def on_gateway(args: ObjectStoreSettings, keys: Mapping[str, str], owner: str, *, retire: bool) -> dict[str, Any]:
+    """Return the document for a gateway, which keeps accounts of its own: one for each key, by the name it has in this rotation.
+
+    Until they `retire`, the accounts of the rotations before keep what they have.
+    """
+    former = () if retire else range(1, args.rotation)
+    names = {user: tuple(login(user, rotation) for rotation in (args.rotation, *former)) for user in keys}
+    return {
+        "accounts": {names[user][0]: key for user, key in keys.items()},
+        "former": [name for generations in names.values() for name in generations[1:]],
+        "buckets": wanted("", args.retention_days, FOREVER, names, owner),
+    }
+
+
+def _statements(bucket: str, account: Account, principals: tuple[str, ...]) -> list[dict[str, Any]]:
     whole = [_objects(bucket), f"arn:aws:s3:::{bucket}"]
-    given = [_rule(principal, account.objects, whole if account.bulk else whole[:1])]
+    given = [_rule(principals, account.objects, whole if account.bulk else whole[:1])]
     if account.listing:
-        given.append(_rule(principal, account.listing, whole[1:]))
+        given.append(_rule(principals, account.listing, whole[1:]))
     return given
 
 
 def _bypass(bucket: str, owner: str) -> dict[str, Any]:
-    return _rule(owner, ["s3:BypassGovernanceRetention"], [_objects(bucket)])
+    return _rule((owner,), ["s3:BypassGovernanceRetention"], [_objects(bucket)])
 
 
 def _objects(bucket: str) -> str:
     return f"arn:aws:s3:::{bucket}/*"
 
 
-def _rule(principal: str, actions: Sequence[str], resources: Sequence[str]) -> dict[str, Any]:
+def _rule(principals: tuple[str, ...], actions: Sequence[str], resources: Sequence[str]) -> dict[str, Any]:
     return {
         "Effect": "Allow",
-        "Principal": {"AWS": principal},
+        "Principal": {"AWS": list(principals)},
         "Action": list(actions),
         "Resource": list(resources),
     }

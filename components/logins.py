@@ -15,11 +15,6 @@ ROLES = ("migration", "application", "reader", "monitoring", "pooler", "backups"
 restores."""
 
 
-def login(role: str, rotation: int) -> str:
-    """Return the name of a role's login: each rotation has one of its own, for as long as clients change from one to the next."""
-    return role if rotation == 1 else f"{role}_{rotation}"
-
-
 class Logins(pulumi.ComponentResource):
     """A Job that brings logins to these passwords, creating them and the database if need be; again it changes nothing."""
 

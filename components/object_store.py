@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 
 import pulumi
 
-from components import buckets
+from components import bucket_jobs, buckets
 from components.certificates import CA_FILE, TLS, certificate, on_renewal
 from components.connections import PRIVATE_RANGES, Endpoint, Peer, Range, secret_env
 from components.defaults import https_health
 from components.jobs import Task
 from components.labels import Identity
 from components.namespaces import Namespace
-from components.passwords import password
+from components.passwords import login, password
 from components.pods import PodArgs
 from components.settings import BucketKey, BucketKeys
 from components.stateful import Stateful, service
@@ -42,9 +42,11 @@ class ObjectStore(pulumi.ComponentResource):
 
     Without an endpoint in the settings it is a gateway with a volume; with one, a store outside the cluster, whose keys come
     from the stack's configuration. `image` is for what speaks to it. `encryption_key` is what clients encrypt backups with, so that the store cannot read them.
+    After a rotation, `retirement` ends the accounts of the rotations before.
     """
 
     image: str
+    retirement: Task | None
     encryption_key: pulumi.Output[str]
     connections: Sequence[Mapping[str, str | int]]
 
@@ -60,6 +62,7 @@ class ObjectStore(pulumi.ComponentResource):
         super().__init__("platform:index:ObjectStore", name, None, opts or namespace.within)
         child = pulumi.ResourceOptions(parent=self)
         self.connections = []
+        self.retirement = None
         self.image = args.buckets_image
         given = pulumi.Output.secret(keys.encryption) if keys.encryption else None
         self.encryption_key = given or password(f"{name}-encryption", 1, child)
@@ -71,31 +74,38 @@ class ObjectStore(pulumi.ComponentResource):
                 for user, rights in buckets.ACCOUNTS.items()
             }
             if args.endpoint.create:
-                principals = {user: key.principal for user, key in keys.accounts.items() if key.principal}
+                principals = {user: (key.principal,) for user, key in keys.accounts.items() if key.principal}
                 document = json.dumps({"accounts": None, "buckets": buckets.wanted(prefix, days, days, principals)})
                 owner = _outside(name, args.endpoint, "", keys.account(_OWNER))
-                self.connections = _apply(self, jobs, args.buckets_image, owner, document)
+                self.connections = bucket_jobs.task(jobs, self.image, owner, document).run(self, [])
         else:
             identity = namespace.identity(name, "objects")
             passwords = {user: password(f"{name}-{user}", args.rotation, child) for user in (_OWNER, *buckets.ACCOUNTS)}
             gateway = _gateway(identity, args, passwords[_OWNER], child)
             host = service(name, identity, {"s3": _PORT}, child)
 
-            def account(user: str, bucket: str) -> Endpoint:
+            def account(user: str, key_id: str, bucket: str = "") -> Endpoint:
                 return Endpoint(
                     of=identity,
                     ports=[_PORT],
                     env=_environment(f"{host}:{_PORT}", _REGION, bucket, CA_FILE),
-                    secrets={"OBJECTS_KEY_ID": user, "OBJECTS_KEY": passwords[user]},
+                    secrets={"OBJECTS_KEY_ID": key_id, "OBJECTS_KEY": passwords[user]},
                     tls=True,
                 )
 
-            self._accounts = {user: account(user, rights.bucket) for user, rights in buckets.ACCOUNTS.items()}
-            names = {user: user for user in buckets.ACCOUNTS}
-            made = buckets.wanted("", args.retention_days, buckets.FOREVER, names, _OWNER)
-            given = pulumi.Output.all(**{user: passwords[user] for user in buckets.ACCOUNTS})
-            document = given.apply(lambda accounts: json.dumps({"accounts": accounts, "buckets": made}))
-            self.connections = _apply(self, jobs, args.buckets_image, account(_OWNER, ""), document, after=[gateway])
+            def task(job: Identity, *, retire: bool) -> Task:
+                given = pulumi.Output.all(**{user: passwords[user] for user in buckets.ACCOUNTS})
+                document = given.apply(lambda keys: json.dumps(buckets.on_gateway(args, keys, _OWNER, retire=retire)))
+                return bucket_jobs.task(job, self.image, owner, document)
+
+            self._accounts = {
+                user: account(user, login(user, args.rotation), rights.bucket)
+                for user, rights in buckets.ACCOUNTS.items()
+            }
+            owner = account(_OWNER, _OWNER)
+            self.connections = task(jobs, retire=False).run(self, [gateway])
+            if args.rotation > 1:
+                self.retirement = task(namespace.identity(f"{name}-retirement", "objects"), retire=True)
         self.register_outputs({})
 
     def account(self, user: str) -> Peer:
@@ -141,18 +151,3 @@ def _outside(name: str, endpoint: ObjectEndpoint, bucket: str, key: BucketKey) -
         env=_environment(f"{endpoint.host}:{endpoint.port}", endpoint.region, bucket, _PUBLIC_CA_FILE),
         secrets={"OBJECTS_KEY_ID": key.id, "OBJECTS_KEY": pulumi.Output.secret(key.key)},
     )
-
-
-def _apply(
-    parent: pulumi.Resource,
-    identity: Identity,
-    image: str,
-    owner: Peer,
-    document: pulumi.Input[str],
-    *,
-    after: Sequence[pulumi.Resource] = (),
-) -> Sequence[Mapping[str, str | int]]:
-    """Bring buckets and accounts to what the document says, again whenever it changes, and return the connections it takes."""
-    pod = PodArgs(image=image, cpu="50m", memory="128Mi", health=None)
-    task = Task(identity=identity, pod=pod, talks_to=[owner], secrets={"OBJECTS_BUCKETS": document})
-    return task.run(parent, after)

@@ -12,10 +12,10 @@ from components.connections import Endpoint, api_server_range, connect, secret_e
 from components.defaults import ping_probe, rest_health
 from components.jobs import Task
 from components.labels import Identity
-from components.logins import ROLES, Logins, login, task
+from components.logins import ROLES, Logins, task
 from components.namespaces import Namespace
 from components.object_store import ObjectStore
-from components.passwords import password
+from components.passwords import login, password
 from components.pods import PodArgs, Sidecar
 from components.settings import ApiServerSettings
 from components.stateful import Stateful, service
@@ -143,7 +143,8 @@ class Postgres(pulumi.ComponentResource):
             args.volume,
             purpose=DATABASE,
             instances=args.instances,
-            before=[*patroni.agreement(identity, args, child), *renewed],
+            # The store takes the key of this rotation before any server has it.
+            before=[*patroni.agreement(identity, args, child), *renewed, store],
             opts=child,
         )
         given = {login(role, args.rotation): password(f"{name}-{role}", args.rotation, child) for role in ROLES}

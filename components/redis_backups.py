@@ -109,7 +109,8 @@ class RedisBackups(pulumi.ComponentResource):
             connected = connect(who, [replace(peer, env={}, secrets={}) for peer in (server, adder)], child)
             self.connections = [*self.connections, *connected.rows]
             pod = replace(_pod(steps, 2 * bytes_of(args.memory)), files=connected.files)
-            cron_job(who.name, who, pod, service_account(who, child), schedule=schedule, hours=_HOURS, opts=child)
+            ready = pulumi.ResourceOptions(parent=self, depends_on=[store])
+            cron_job(who.name, who, pod, service_account(who, child), schedule=schedule, hours=_HOURS, opts=ready)
 
         taker = namespace.identity(f"{name}-backup", "queue")
         taking = [

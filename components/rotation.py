@@ -1,11 +1,18 @@
 """The end of a rotation: the old passwords stop working."""
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import pulumi
 
 from components.jobs import Task
 from components.namespaces import Namespace
+
+
+class Rotated(Protocol):
+    """A tier with a task that ends its old passwords, if there are any."""
+
+    retirement: Task | None
 
 
 class Rotation(pulumi.ComponentResource):
@@ -16,12 +23,12 @@ class Rotation(pulumi.ComponentResource):
     def __init__(
         self,
         name: str,
-        retirements: Sequence[Task | None],
         *,
+        of: Sequence[Rotated],
         namespace: Namespace,
         after: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("platform:index:Rotation", name, None, opts or namespace.within)
-        self.connections = [row for task in retirements if task for row in task.run(self, after)]
+        self.connections = [row for tier in of if tier.retirement for row in tier.retirement.run(self, after)]
         self.register_outputs({})

@@ -22,10 +22,11 @@ Manifest = dict[str, Any]
 
 @dataclass(frozen=True)
 class Rendered:
-    """What one run registered: manifests in a stable order, URNs with their parents, and the stack's outputs."""
+    """What one run registered: manifests in a stable order, URNs with their parents and what they wait for, and the outputs."""
 
     manifests: list[Manifest]
     parents: dict[str, str]
+    dependencies: dict[str, set[str]]
     outputs: dict[str, Any]
 
     def of(self, kind: str) -> dict[str, Manifest]:
@@ -58,6 +59,7 @@ class _Monitor(mocks.MockMonitor):
     def __init__(self, recorder: _Recorder) -> None:
         super().__init__(recorder)
         self.parents: dict[str, str] = {}
+        self.dependencies: dict[str, set[str]] = {}
         self.finished: dict[str, Any] = {}
 
     def RegisterResource(self, request: Any) -> Any:
@@ -66,6 +68,7 @@ class _Monitor(mocks.MockMonitor):
         # The engine refuses such a resource: the default provider might mean another cluster.
         assert request.provider or not request.type.startswith("kubernetes:"), f"{urn} has no provider"
         self.parents[urn] = request.parent
+        self.dependencies[urn] = set(request.dependencies)
         return super().RegisterResource(request)
 
     def RegisterResourceOutputs(self, request: Any) -> Any:
@@ -112,6 +115,7 @@ def render(stack_name: str, config: dict[str, Any] | None = None) -> Rendered:
             manifests, key=lambda m: (m["kind"], m["metadata"].get("namespace", ""), m["metadata"]["name"])
         ),
         parents=monitor.parents,
+        dependencies=monitor.dependencies,
         outputs=_plain(stack.outputs),
     )
 

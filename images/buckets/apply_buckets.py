@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, cast
 from xml.etree import ElementTree
 
@@ -70,18 +70,22 @@ class Store:
 def apply(store: Store, wanted: Mapping[str, Any]) -> Iterator[str]:
     """Make the changes that are left to make, and yield what each was.
 
-    `wanted` has `buckets`, each with `name`, `lock` (mode and days, or none), `policy` (statements, or none) and `expiry` (the days
-    after which what was `removed` or written over is gone for good, and after which `all` is removed, or none), and for a gateway
-    that keeps accounts of its own `accounts`, key id -> key. Every bucket is versioned.
+    `wanted` has `buckets`, each with `name`, `lock` (mode and days, or none), `policy` (statements, or none if that is not ours) and
+    `expiry` (the days after which what was `removed` or written over is gone for good, and after which `all` is removed, or none),
+    and for a gateway that keeps accounts of its own `accounts`, key id -> key, and `former`, key ids. What is `former` keeps its key
+    and its rights if it is there, and is not made if it is not. Every bucket is versioned.
     """
     # Accounts come before the policies that name them, and go after those that no longer do.
     accounts: Mapping[str, str] | None = wanted["accounts"]
+    former: set[str] = set(wanted.get("former", ()))
+    absent: set[str] = set()
     if accounts is not None:
         yield from _accounts(store, accounts)
+        absent = former - set(_known(store))
     for bucket in wanted["buckets"]:
-        yield from _bucket(store.s3, bucket)
+        yield from _bucket(store.s3, bucket, absent)
     if accounts is not None:
-        for gone in sorted(set(_known(store)) - set(accounts)):
+        for gone in sorted(set(_known(store)) - set(accounts) - former):
             store.ask(f"delete-user?access={gone}")
             yield f"account {gone}: removed"
 
@@ -114,7 +118,7 @@ def _xml(root: str, **values: str) -> str:
     return ElementTree.tostring(element, encoding="unicode")
 
 
-def _bucket(s3: Any, wanted: Mapping[str, Any]) -> Iterator[str]:
+def _bucket(s3: Any, wanted: Mapping[str, Any], absent: Set[str]) -> Iterator[str]:
     name: str = wanted["name"]
     lock: Mapping[str, Any] | None = wanted["lock"]
     if name not in {bucket["Name"] for bucket in s3.list_buckets().get("Buckets", [])}:
@@ -135,12 +139,28 @@ def _bucket(s3: Any, wanted: Mapping[str, Any]) -> Iterator[str]:
                 ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": retention}},
             )
             yield f"bucket {name}: locked, {lock['mode'].lower()}, {lock['days']} days"
-    if wanted["policy"]:
-        policy = {"Version": "2012-10-17", "Statement": wanted["policy"]}
-        if json.loads(_get(s3.get_bucket_policy, Bucket=name).get("Policy", "null")) != policy:
-            s3.put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
-            yield f"bucket {name}: rights given"
+    if wanted["policy"] is not None:
+        yield from _policy(s3, name, [rule for given in wanted["policy"] if (rule := _without(given, absent))])
     yield from _expiry(s3, name, wanted["expiry"])
+
+
+def _policy(s3: Any, name: str, statements: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    policy = {"Version": "2012-10-17", "Statement": statements} if statements else None
+    if json.loads(_get(s3.get_bucket_policy, Bucket=name).get("Policy", "null")) == policy:
+        return
+    if policy:
+        s3.put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
+        yield f"bucket {name}: rights given"
+    else:
+        # A store takes no policy that says nothing.
+        s3.delete_bucket_policy(Bucket=name)
+        yield f"bucket {name}: rights taken"
+
+
+def _without(statement: Mapping[str, Any], absent: Set[str]) -> Mapping[str, Any] | None:
+    """Return the statement for those of its principals that are there, as the store returns it, or none if none is."""
+    names = [name for name in statement["Principal"]["AWS"] if name not in absent]
+    return {**statement, "Principal": {"AWS": names if names[1:] else names[0]}} if names else None
 
 
 def _expiry(s3: Any, name: str, days: Mapping[str, int | None]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from local.images.recipe import normalised
 from local.node import context
 from local.node.layout import CONTAINERD_SOCKET
 from local.problem import Problem
-from tests.cluster import site
+from tests.cluster import site, store
 from tests.cluster.conftest import Node, Platform, eventually, local, with_settings
 from tests.cluster.database import Database, Writer, writing
 from tests.cluster.load import load
@@ -77,7 +77,7 @@ def test_every_password_is_replaced_under_load_and_the_old_ones_end(platform: Pl
     old = Database(node)
     eventually("all servers are well", old.healthy, 120)
     queue = clients_secret(node, "api-connections")
-    store = clients_secret(node, "postgres-connections")
+    keys = {"old": clients_secret(node, "postgres-connections")}
     with load(platform):
         larger: dict[str, Any] = {"volume": {"size": "2Gi"}, "rotation": 2}
         with_settings(platform, postgres=larger, redis=larger, objects={"rotation": 2}).up()
@@ -89,13 +89,21 @@ def test_every_password_is_replaced_under_load_and_the_old_ones_end(platform: Pl
             old.query("SELECT 1", login)
     assert "NOAUTH" in queue_says(node, queue["REDIS_PASSWORD"])
     assert "PONG" in queue_says(node, clients_secret(node, "api-connections")["REDIS_PASSWORD"])
-    assert clients_secret(node, "postgres-connections")["OBJECTS_KEY"] != store["OBJECTS_KEY"]
+    keys["new"] = clients_secret(node, "postgres-connections")
+    assert [each["OBJECTS_KEY_ID"] for each in keys.values()] == ["backups", "backups_2"]
+    with store.client(node):
+        old_one, new_one = (
+            store.use(node, "backups", each["OBJECTS_KEY_ID"], each["OBJECTS_KEY"]) for each in keys.values()
+        )
+    assert "InvalidAccessKeyId" in old_one
+    assert new_one == "content"
     archived = (
         "SELECT count(*) FROM pg_stat_archiver WHERE last_archived_time > coalesce(last_failed_time, '-infinity')"
     )
     eventually("the archive takes the new key", lambda: new.query(archived, "monitoring") == [(1,)], 150)
     listed, log = (node.kubectl(*shlex.split(command)[1:]) for command in commands("password-rotation"))
-    assert {"postgres-retirement", "redis-retirement"} <= {line.rpartition("-")[0] for line in listed.splitlines()}
+    retired = {"postgres-retirement", "redis-retirement", "objects-retirement"}
+    assert retired <= {line.rpartition("-")[0] for line in listed.splitlines()}
     assert "retired: application" in log
 
 

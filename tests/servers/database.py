@@ -264,7 +264,7 @@ def _bucket(place: Place, binary: Path) -> None:
     admin += ["--endpoint-url", f"https://localhost:{place.gateway}", "create-user", "--role", "user"]
     for account in (ADDER, KEEPER):
         subprocess.run([*admin, "--access", account, "--secret", PASSWORD], check=True, capture_output=True)
-    names = {account: account for account in (ADDER, KEEPER)}
+    names = {account: (account,) for account in (ADDER, KEEPER)}
     (wanted,) = [bucket for bucket in buckets.wanted("", 30, 30, names, OWNER) if bucket["name"] == BUCKET]
     policy = json.dumps({"Version": "2012-10-17", "Statement": wanted["policy"]})
     store, rule = place.s3(), {"DefaultRetention": {"Mode": wanted["lock"]["mode"], "Days": wanted["lock"]["days"]}}

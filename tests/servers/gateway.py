@@ -66,11 +66,11 @@ class Gateway:
     def trust(self) -> Path:
         return self.folder / "tls" / "tls.crt"
 
-    def client(self, user: str) -> Any:
+    def client(self, user: str, key: str | None = None) -> Any:
         """Return an account's client."""
         known = {OWNER: self.owner_key, **self.keys}
         # A body with a checksum behind it is sent in chunks, and the gateway hangs up on one that it refuses before it is whole.
-        return s3(self.port, user, known[user], self.trust, request_checksum_calculation="when_required")
+        return s3(self.port, user, key or known[user], self.trust, request_checksum_calculation="when_required")
 
     @contextmanager
     def running(self) -> Generator[None]:
@@ -98,16 +98,17 @@ class Gateway:
 
     def document(self) -> Mapping[str, Any]:
         """Return what the platform's program would say of it."""
-        names = {name: name for name in self.keys}
+        names = {name: (name,) for name in self.keys}
         return {"accounts": self.keys, "buckets": buckets.wanted("", 30, buckets.FOREVER, names, OWNER)}
 
-    def environment(self) -> dict[str, str]:
+    def environment(self, document: Mapping[str, Any] | None = None) -> dict[str, str]:
         """Return the environment of the Job."""
-        return environment(f"localhost:{self.port}", OWNER, self.owner_key, self.trust, self.document())
+        wanted = self.document() if document is None else document
+        return environment(f"localhost:{self.port}", OWNER, self.owner_key, self.trust, wanted)
 
-    def apply(self) -> Sequence[str]:
+    def apply(self, document: Mapping[str, Any] | None = None) -> Sequence[str]:
         """Run the Job's program to its end, and return the changes it says it made."""
-        return apply(self.environment())
+        return apply(self.environment(document))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from components import buckets
+from components.tier_settings import ObjectStoreSettings
 from tests.processes import eventually
 from tests.servers.gateway import OWNER, PROGRAM, Aws, Gateway, certify, environment, s3
 
@@ -158,6 +159,82 @@ def test_a_new_key_takes_the_place_of_the_old_one(empty: Gateway) -> None:
         old.list_objects_v2(Bucket="files")
 
 
+def _rotation(number: int, *, retire: bool) -> Mapping[str, Any]:
+    keys = {user: f"key-{number}-of-{user}" for user in buckets.ACCOUNTS}
+    return buckets.on_gateway(ObjectStoreSettings(rotation=number), keys, OWNER, retire=retire)
+
+
+def _use(client: Any, user: str) -> None:
+    """Do the work of an account: put, and read or list what others put, as far as it may."""
+    bucket, rights = RIGHTS[user]
+    client.put_object(Bucket=bucket, Key=f"{user}/{uuid.uuid4()}", Body=BODY)
+    if "get" in rights:
+        assert client.get_object(Bucket=bucket, Key="first")["Body"].read() == BODY
+        assert "first" in {item["Key"] for item in client.list_objects_v2(Bucket=bucket)["Contents"]}
+
+
+def test_two_generations_of_accounts_work_until_the_old_one_is_retired(empty: Gateway) -> None:
+    assert empty.apply(_rotation(1, retire=False))
+    owner = empty.client(OWNER)
+    for bucket in buckets.BUCKETS:
+        owner.put_object(Bucket=bucket, Key="first", Body=BODY)
+    old = {user: empty.client(user, f"key-1-of-{user}") for user in buckets.ACCOUNTS}
+    new = {user: empty.client(f"{user}_2", f"key-2-of-{user}") for user in buckets.ACCOUNTS}
+    admitted = empty.apply(_rotation(2, retire=False))
+    assert sorted(admitted) == sorted(
+        [f"account {user}_2: made" for user in buckets.ACCOUNTS]
+        + [f"bucket {bucket}: rights given" for bucket in buckets.BUCKETS]
+    )
+    assert empty.apply(_rotation(2, retire=False)) == []
+    for user in buckets.ACCOUNTS:
+        _use(old[user], user)
+        _use(new[user], user)
+    retired = empty.apply(_rotation(2, retire=True))
+    assert sorted(retired) == sorted(
+        [f"account {user}: removed" for user in buckets.ACCOUNTS]
+        + [f"bucket {bucket}: rights given" for bucket in buckets.BUCKETS]
+    )
+    for user in buckets.ACCOUNTS:
+        _use(new[user], user)
+        with pytest.raises(ClientError, match="InvalidAccessKeyId"):
+            _use(old[user], user)
+    for bucket in buckets.BUCKETS:
+        named = {name for each in _statements(owner, bucket) for name in [each["Principal"]["AWS"]]}
+        assert named <= {OWNER, *(f"{user}_2" for user in buckets.ACCOUNTS)}
+    # An account that is gone does not come back when the Job runs again, for another reason.
+    assert empty.apply(_rotation(2, retire=False)) == []
+    assert empty.apply(_rotation(2, retire=True)) == []
+
+
+def test_a_rotation_that_was_not_ended_does_not_take_the_older_accounts_from_the_next(empty: Gateway) -> None:
+    empty.apply(_rotation(1, retire=False))
+    empty.client(OWNER).put_object(Bucket="backups", Key="first", Body=BODY)
+    empty.apply(_rotation(2, retire=False))
+    empty.apply(_rotation(3, retire=False))
+    for name, number in (("backups", 1), ("backups_2", 2), ("backups_3", 3)):
+        _use(empty.client(name, f"key-{number}-of-backups"), "backups")
+    retired = [change for change in empty.apply(_rotation(3, retire=True)) if change.startswith("account ")]
+    assert len(retired) == 2 * len(buckets.ACCOUNTS)
+    _use(empty.client("backups_3", "key-3-of-backups"), "backups")
+
+
+def test_a_bucket_without_rights_has_no_policy_and_one_that_is_not_ours_keeps_it(empty: Gateway) -> None:
+    empty.apply()
+    document = empty.document()
+    for bucket in document["buckets"]:
+        bucket["policy"] = {"files": [], "backups": None}.get(bucket["name"], bucket["policy"])
+    assert empty.apply(document) == ["bucket files: rights taken"]
+    owner = empty.client(OWNER)
+    with pytest.raises(ClientError, match="NoSuchBucketPolicy"):
+        _statements(owner, "files")
+    assert _statements(owner, "backups")
+    assert empty.apply(document) == []
+
+
+def _statements(owner: Any, bucket: str) -> list[Mapping[str, Any]]:
+    return json.loads(owner.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"]
+
+
 def test_an_account_that_is_not_wanted_goes(empty: Gateway) -> None:
     empty.keys["former"] = "a-key"
     empty.apply()
@@ -239,7 +316,7 @@ def test_nothing_is_served_without_tls(gateway: Gateway) -> None:
 
 
 def test_the_same_program_makes_the_buckets_on_aws(aws: Aws) -> None:
-    principals = {name: f"arn:aws:iam::123456789012:user/{name}" for name in buckets.ACCOUNTS}
+    principals = {name: (f"arn:aws:iam::123456789012:user/{name}",) for name in buckets.ACCOUNTS}
     document = {"accounts": None, "buckets": buckets.wanted("acme-", 30, 30, principals)}
     changes = aws.apply(document)
     assert {f"bucket acme-{name}: made" for name in buckets.BUCKETS} <= set(changes)
@@ -254,7 +331,7 @@ def test_the_same_program_makes_the_buckets_on_aws(aws: Aws) -> None:
     assert expiry["Expiration"] == {"Days": 30}
     assert expiry["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
     policy = json.loads(client.get_bucket_policy(Bucket="acme-logs")["Policy"])
-    assert [statement["Principal"]["AWS"] for statement in policy["Statement"]] == [principals["logs"]]
+    assert [statement["Principal"]["AWS"] for statement in policy["Statement"]] == [*principals["logs"]]
 
 
 def test_an_environment_that_lacks_something_is_refused(tmp_path: Path) -> None:

@@ -79,8 +79,15 @@ def test_the_job_knows_the_owners_key_and_whom_to_trust() -> None:
     assert {"name": "trust", "mountPath": "/etc/trust", "readOnly": True} in container(made)["volumeMounts"]
 
 
+def test_the_policies_of_a_store_whose_accounts_have_no_principal_are_left_alone() -> None:
+    assert [bucket["policy"] for bucket in buckets.wanted("", 7, 7, {})] == [None] * 3
+    some = buckets.wanted("", 7, 7, {"files": ("somebody",)})
+    assert [bool(bucket["policy"]) for bucket in some] == [True, False, False]
+    assert [bucket["policy"] for bucket in some[1:]] == [[], []], "what was given to others is taken"
+
+
 def test_no_account_may_remove_a_version_or_change_a_bucket() -> None:
-    for bucket in buckets.wanted("", 30, 30, {name: name for name in buckets.ACCOUNTS}):
+    for bucket in buckets.wanted("", 30, 30, {name: (name,) for name in buckets.ACCOUNTS}):
         for statement in bucket["policy"]:
             for action in statement["Action"]:
                 assert "*" not in action
@@ -91,7 +98,7 @@ def test_no_account_may_remove_a_version_or_change_a_bucket() -> None:
 
 def test_only_an_account_of_a_locked_bucket_removes_many_at_once() -> None:
     """The gateway (1.7.0) asks for no further right to remove versions that way; only the lock keeps them."""
-    for bucket in buckets.wanted("", 30, 30, {name: name for name in buckets.ACCOUNTS}):
+    for bucket in buckets.wanted("", 30, 30, {name: (name,) for name in buckets.ACCOUNTS}):
         for statement in bucket["policy"]:
             if "s3:DeleteObject" in statement["Action"] and f"arn:aws:s3:::{bucket['name']}" in statement["Resource"]:
                 assert bucket["lock"], bucket["name"]

@@ -1,12 +1,21 @@
 """A raised number replaces a tier's passwords: who learns the new ones, who the old ones, and what ends those."""
 
 import copy
+from typing import Any
 
 import pytest
 
+from components import buckets
+from components.tier_settings import ObjectStoreSettings
 from tests.render import STACKS, Manifest, Rendered, committed, render, stack_config
 
-JOBS = {"data/postgres-renewal", "data/postgres-retirement", "data/redis-admission", "data/redis-retirement"}
+JOBS = {
+    "data/postgres-renewal",
+    "data/postgres-retirement",
+    "data/redis-admission",
+    "data/redis-retirement",
+    "data/objects-retirement",
+}
 
 
 def jobs(rendered: Rendered) -> dict[str, Manifest]:
@@ -62,3 +71,60 @@ def test_the_key_of_the_backups_is_never_replaced(rotated: Rendered) -> None:
     """What was encrypted with it could not be read any more."""
     assert [urn for urn in rotated.parents if urn.endswith("objects-encryption-password-1")]
     assert not [urn for urn in rotated.parents if urn.endswith("objects-encryption-password-3")]
+
+
+def is_awaited(rendered: Rendered, by: str, what: str) -> bool:
+    """Return whether one resource, as KIND/NAME, is begun only when the other is complete."""
+    waiting = [urn for urn in rendered.dependencies if urn.endswith(f":{by.replace('/', '::')}")]
+    found: set[str] = set()
+    while waiting:
+        new = rendered.dependencies[waiting.pop()] - found
+        found |= new
+        waiting += new
+    return any(urn.endswith(f":{what.replace('/', '::')}") for urn in found)
+
+
+STORE_CLIENTS = (
+    "StatefulSet/postgres",
+    "CronJob/postgres-backup-full",
+    "CronJob/postgres-backup-differential",
+    "CronJob/postgres-drill",
+    "CronJob/redis-backup",
+    "CronJob/redis-restore",
+)
+
+
+def test_who_has_a_key_of_the_store_gets_the_new_one_when_the_store_takes_it_and_before_the_old_one_ends(
+    rotated: Rendered,
+) -> None:
+    holders = {
+        f"{kind}/{manifest['metadata']['name']}"
+        for kind in ("StatefulSet", "CronJob", "Deployment")
+        for manifest in rotated.of(kind).values()
+        if "OBJECTS_KEY'" in str(manifest["spec"])
+    }
+    assert holders == set(STORE_CLIENTS)
+    for client in STORE_CLIENTS:
+        assert is_awaited(rotated, client, "Job/objects-buckets"), client
+        assert is_awaited(rotated, "Job/objects-retirement", client), client
+    assert is_awaited(rotated, "Job/objects-buckets", "StatefulSet/objects"), "the gateway has its owner's new key"
+
+
+def test_the_stores_keys_of_two_rotations_are_valid_in_between() -> None:
+    keys = {user: f"key-of-{user}" for user in buckets.ACCOUNTS}
+    first, second = (ObjectStoreSettings(rotation=rotation) for rotation in (1, 2))
+    alone = buckets.on_gateway(first, keys, "owner", retire=False)
+    assert alone["accounts"] == keys
+    assert alone["former"] == []
+    assert alone == buckets.on_gateway(first, keys, "owner", retire=True)
+    both = buckets.on_gateway(second, keys, "owner", retire=False)
+    last = buckets.on_gateway(second, keys, "owner", retire=True)
+    assert both["accounts"] == last["accounts"] == {f"{user}_2": key for user, key in keys.items()}
+    assert both["former"] == [*keys]
+    assert last["former"] == []
+    assert principals(both) == {("owner",), *((f"{user}_2", user) for user in keys)}
+    assert principals(last) == {("owner",), *((f"{user}_2",) for user in keys)}
+
+
+def principals(document: dict[str, Any]) -> set[tuple[str, ...]]:
+    return {tuple(rule["Principal"]["AWS"]) for bucket in document["buckets"] for rule in bucket["policy"]}
