@@ -56,6 +56,11 @@ FOREVER = 36500
 the day an object was put: with any shorter one, everything would be open on the same day, new objects too."""
 
 
+def expiry(days: int) -> dict[str, dict[str, int | None]]:
+    """Return, for each bucket, after how many days what was removed or written over goes for good, and after how many all does."""
+    return {bucket: {"removed": days, "all": days if kept.ages else None} for bucket, kept in BUCKETS.items()}
+
+
 def wanted(
     prefix: str,
     days: int,
@@ -65,13 +70,14 @@ def wanted(
 ) -> list[dict[str, Any]]:
     """Return each bucket as apply-buckets takes it: its lock, and a policy that gives principals their account's rights.
 
-    `owner`, on a gateway, is the one who may remove what is locked. Without owner and principals, the buckets' policies are not ours.
+    `owner`, on a gateway, is the one who may remove what is locked, and does so in place of the store (`sweep_versions.py`). Without
+    owner and principals, the buckets' policies are not ours.
     """
     return [
         {
             "name": f"{prefix}{bucket}",
             "lock": {"mode": "GOVERNANCE", "days": lock_days} if kept.locked else None,
-            "expiry": {"removed": days, "all": days if kept.ages else None},
+            "expiry": None if owner else expiry(days)[bucket],
             "policy": [
                 *(
                     statement

@@ -106,6 +106,9 @@ class ObjectStore(pulumi.ComponentResource):
             self.connections = task(jobs, retire=False).run(self, [gateway])
             if args.rotation > 1:
                 self.retirement = task(namespace.identity(f"{name}-retirement", "objects"), retire=True)
+            sweeper = namespace.identity(f"{name}-sweep", "objects")
+            swept = bucket_jobs.sweep(sweeper, self.image, owner, args.retention_days, child)
+            self.connections = [*self.connections, *swept]
         self.register_outputs({})
 
     def account(self, user: str) -> Peer:

@@ -194,7 +194,8 @@ class ObjectEndpoint(Data):
 class ObjectStoreSettings(Data):
     """The store of files, backups and logs: a gateway on a volume in the cluster, or with `endpoint` one outside.
 
-    `buckets_image` is what makes the buckets, and puts the queue's backups into one. What is put into backups and logs cannot be removed before `retention_days`.
+    `buckets_image` is what makes the buckets and sweeps them, and puts the queue's backups into one. What is put into backups and
+    logs cannot be removed before `retention_days`, and what was removed or written over in any bucket can be had back for as long.
     `rotation`, raised by one, replaces all its keys.
     """
 

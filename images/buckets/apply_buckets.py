@@ -71,7 +71,8 @@ def apply(store: Store, wanted: Mapping[str, Any]) -> Iterator[str]:
     """Make the changes that are left to make, and yield what each was.
 
     `wanted` has `buckets`, each with `name`, `lock` (mode and days, or none), `policy` (statements, or none if that is not ours) and
-    `expiry` (the days after which what was `removed` or written over is gone for good, and after which `all` is removed, or none),
+    `expiry` (the days after which what was `removed` or written over is gone for good, and after which `all` is removed, or none;
+    nothing where the sweep does it),
     and for a gateway that keeps accounts of its own `accounts`, key id -> key, and `former`, key ids. What is `former` keeps its key
     and its rights if it is there, and is not made if it is not. Every bucket is versioned.
     """
@@ -141,7 +142,8 @@ def _bucket(s3: Any, wanted: Mapping[str, Any], absent: Set[str]) -> Iterator[st
             yield f"bucket {name}: locked, {lock['mode'].lower()}, {lock['days']} days"
     if wanted["policy"] is not None:
         yield from _policy(s3, name, [rule for given in wanted["policy"] if (rule := _without(given, absent))])
-    yield from _expiry(s3, name, wanted["expiry"])
+    if wanted["expiry"]:
+        yield from _expiry(s3, name, wanted["expiry"])
 
 
 def _policy(s3: Any, name: str, statements: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -59,6 +59,7 @@ def test_the_table_is_the_architecture() -> None:
         ("data/redis-restore", "data/redis", 6379),
         ("data/redis-restore", "data/objects", 7070),
         ("data/objects-buckets", "data/objects", 7070),
+        ("data/objects-sweep", "data/objects", 7070),
         ("data/postgres", "data/objects", 7070),
         ("data/postgres-backup", "data/objects", 7070),
         ("data/postgres-backup", "data/postgres", 5432),

@@ -1,5 +1,6 @@
 """The object store as the stacks render it: on a volume in the cluster, or outside it with keys of the user's."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -77,6 +78,31 @@ def test_the_job_knows_the_owners_key_and_whom_to_trust() -> None:
         "OBJECTS_BUCKETS": "secret",
     }
     assert {"name": "trust", "mountPath": "/etc/trust", "readOnly": True} in container(made)["volumeMounts"]
+
+
+def test_what_was_removed_is_swept_each_night_by_the_owner_alone() -> None:
+    config = stack_config("dev")
+    config["platform:settings"].setdefault("objects", {})["retention_days"] = 7
+    sweeper = render("dev", config).of("CronJob")["data/objects-sweep"]["spec"]
+    (minute, hour, *rest) = sweeper["schedule"].split()
+    assert (minute.isdigit(), hour.isdigit(), rest) == (True, True, ["*", "*", "*"])
+    assert sweeper["concurrencyPolicy"] == "Forbid"
+    (only,) = sweeper["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert only["args"] == ["python", "/opt/buckets/sweep_versions.py"]
+    environment = {item["name"]: item.get("value", "secret") for item in only["env"]}
+    assert json.loads(environment["OBJECTS_EXPIRY"]) == {
+        "files": {"removed": 7, "all": None},
+        "backups": {"removed": 7, "all": None},
+        "logs": {"removed": 7, "all": 7},
+    }
+    assert environment["OBJECTS_KEY"] == "secret"
+
+
+def test_who_expires_what_is_old_is_the_store_outside_and_the_sweep_inside() -> None:
+    names = {name: (name,) for name in buckets.ACCOUNTS}
+    assert [bucket["expiry"] for bucket in buckets.wanted("", 7, 7, names, "owner")] == [None] * 3
+    assert [bucket["expiry"] for bucket in buckets.wanted("", 7, 7, names)] == [*buckets.expiry(7).values()]
+    assert "data/objects-sweep" not in outside(ENDPOINT, keys(*buckets.ACCOUNTS)).of("CronJob")
 
 
 def test_the_policies_of_a_store_whose_accounts_have_no_principal_are_left_alone() -> None:
