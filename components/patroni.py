@@ -9,15 +9,13 @@ from pulumi_kubernetes import core, rbac
 from components.certificates import TLS
 from components.labels import ANNOTATIONS, Identity
 from components.quantities import bytes_of
-from components.tier_settings import PostgresSettings
+from components.tier_settings import CONNECTIONS, PostgresSettings
 
 PORT = 8008
 """Where each server tells how it is (`/liveness`, `/readiness`, `/metrics`), and the others ask it before they fail over."""
 
 PRIMARY, REPLICA = {"role": "primary"}, {"role": "replica"}
 """The label that Patroni keeps on each pod."""
-
-_CONNECTIONS = 100
 
 # A primary that does not renew its lease for `ttl` seconds is replaced. Lower would be quicker when a whole primary freezes,
 # and would demote healthy ones whenever the API server takes a few seconds longer, as in patroni#3462 and #3572. Patroni wants
@@ -49,12 +47,12 @@ def configuration(args: PostgresSettings) -> dict[str, Any]:
 def _parameters(args: PostgresSettings) -> dict[str, Any]:
     memory, disk = bytes_of(args.memory), bytes_of(args.volume.size)
     return {
-        "max_connections": _CONNECTIONS,
+        "max_connections": CONNECTIONS,
         # Quarters and sixteenths of the container's limit, after the PostgreSQL manual (resource consumption).
         "shared_buffers": _kilobytes(memory // 4),
         "effective_cache_size": _kilobytes(memory // 2),
         "maintenance_work_mem": _kilobytes(memory // 16),
-        "work_mem": _kilobytes(max(memory // 4 // _CONNECTIONS, 1 << 20)),
+        "work_mem": _kilobytes(max(memory // 4 // CONNECTIONS, 1 << 20)),
         # However far a replica is behind or a burst goes, the log leaves the data most of the volume.
         "max_wal_size": _megabytes(min(disk // 8, 16 << 30)),
         "min_wal_size": _megabytes(min(disk // 16, 1 << 30)),

@@ -21,6 +21,10 @@ _USER = 70
 # Clients show no certificate, but without a file to verify one against 1.18 looks for the system's, which the image has not.
 # While another server is made the primary, 1.18 tells clients to come again ("server login has been failing"), and tries anew
 # twice a second itself; after that it lends connections as before.
+#
+# A pool is one login's, and a rotation has two for each role: all of them together are limited, and one that has no connection takes
+# an idle one of another. A login's pool is smaller by one, for whoever comes in is checked through a pool too (`auth_user`): were all
+# connections lent to one login, nobody new could come in.
 _CONFIGURATION = """\
 [databases]
 {database} = host={host} port={port} auth_user={login}
@@ -31,7 +35,8 @@ listen_port = {listen}
 unix_socket_dir =
 pool_mode = transaction
 max_client_conn = 1000
-default_pool_size = {connections}
+default_pool_size = {lent}
+max_db_connections = {connections}
 query_wait_timeout = {wait}
 server_connect_timeout = 3
 server_login_retry = 0.5
@@ -110,23 +115,28 @@ class PgBouncer(pulumi.ComponentResource):
         self.register_outputs({"host": pool.endpoint.host, "port": _PORT})
 
 
+def _text(args: PgBouncerSettings, host: str, port: int, database: str, login: str) -> str:
+    return _CONFIGURATION.format(
+        database=database,
+        login=login,
+        host=host,
+        port=port,
+        listen=_PORT,
+        lent=args.connections - 1,
+        connections=args.connections,
+        wait=args.wait_seconds,
+        tls=TLS,
+        authority=CA_FILE,
+    )
+
+
 def _configuration(
     identity: Identity, args: PgBouncerSettings, database: Postgres, opts: pulumi.ResourceOptions
 ) -> core.v1.VolumeArgs:
     """Return the volume of the pool's own files."""
     server = database.pooler
     login = server.env["POSTGRES_USERNAME"]
-    text = _CONFIGURATION.format(
-        database=server.env["POSTGRES_DATABASE"],
-        login=login,
-        host=server.host,
-        port=server.port,
-        listen=_PORT,
-        connections=args.connections,
-        wait=args.wait_seconds,
-        tls=TLS,
-        authority=CA_FILE,
-    )
+    text = _text(args, server.host, server.port, server.env["POSTGRES_DATABASE"], login)
     password = pulumi.Output.from_input(server.secrets["POSTGRES_PASSWORD"])
     files = core.v1.Secret(
         f"{identity.name}-configuration",

@@ -116,17 +116,41 @@ class PostgresSettings(Data):
     rotation: Rotation = 1
 
 
-class PgBouncerSettings(WorkloadSettings):
-    """The pool in front of the primary. Each pod opens up to `connections` to it, of the 100 that it takes.
+CONNECTIONS = 100
+"""How many connections a server of the database takes."""
 
-    With all of them lent, a transaction waits up to `wait_seconds` for one.
+# The rest is for who does not come through the pool: three are the superuser's own, and Patroni, backups, drills, the migration, the
+# exporter, and the Jobs for logins need one to three each. Replication has places of its own.
+_POOLED = 80
+
+
+class PgBouncerSettings(WorkloadSettings):
+    """The pool in front of the primary. Each pod opens up to `connections` to it, one of them to check who comes in.
+
+    In a rollout each pod and its successor have their `connections`, of the 80 that the primary has for all of them. With all of
+    them lent, a transaction waits up to `wait_seconds` for one.
     """
 
     image: ImageReference = versions.PGBOUNCER
     scale: Scale = Scale(min=2, max=2)
     memory: Quantity = "64Mi"
-    connections: int = Field(default=20, ge=1, le=40)
+    connections: int = Field(default=20, ge=2, le=40)
     wait_seconds: int = Field(default=10, ge=1, le=60)
+
+    @model_validator(mode="after")
+    def _within_the_servers_limit(self) -> "PgBouncerSettings":
+        pods = 2 * self.scale.max
+        most = pods * self.connections
+        if most > _POOLED:
+            right = [
+                *([f"connections of at most {_POOLED // pods}"] if _POOLED // pods > 1 else []),
+                f"scale.max of at most {_POOLED // (2 * self.connections)}",
+            ]
+            raise ValueError(
+                f"connections ({self.connections}) of scale.max ({self.scale.max}) pods and of their successors are {most}, and the"
+                f" database has {_POOLED} for them; right would be {', or '.join(right)}"
+            )
+        return self
 
 
 class PostgresExporterSettings(Data):

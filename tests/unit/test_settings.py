@@ -52,6 +52,18 @@ def message(settings: dict[str, Any]) -> str:
             {"scrape_sites": [{"name": "a", "namespace": "b", "prt": 1}]},
             "scrape_sites.0.prt: unknown setting; did you mean port?",
         ),
+        (
+            {"pgbouncer__scale": {"min": 2, "max": 3}},
+            "pgbouncer: connections (20) of scale.max (3) pods and of their successors are 120, and the database has 80 for them;",
+        ),
+        (
+            {"pgbouncer__scale": {"min": 2, "max": 3}},
+            "for them; right would be connections of at most 13, or scale.max of at most 2",
+        ),
+        (
+            {"pgbouncer": {"scale": {"min": 2, "max": 50}, "connections": 2}},
+            "right would be scale.max of at most 20",
+        ),
         ({"postgres__volume__keep": "yes"}, "postgres.volume.keep: 'yes': Input should be a valid boolean"),
     ],
 )
