@@ -38,10 +38,10 @@ class Cluster:
         """Return what a command prints in a server's container."""
         return self.run("exec", pod, f"--container={_CONTAINER}", "--", *command)
 
-    def log(self, pod: str) -> list[str]:
-        """Return the last lines that a server's container has written; none if it has not started yet."""
+    def log(self, pod: str, seconds: int) -> list[str]:
+        """Return the last lines that a server's container has written within so many seconds; none if it has not started yet."""
         try:
-            return self.run("logs", pod, f"--container={_CONTAINER}", "--tail=200").splitlines()
+            return self.run("logs", pod, f"--container={_CONTAINER}", "--tail=200", f"--since={seconds}s").splitlines()
         except Problem:
             return []
 

@@ -3,14 +3,16 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from local.database import NAME, Cluster
 from local.problem import Problem
+from local.restore_jobs import HOURS, RUNBOOK, backup, logins
+from local.restore_request import RESTORING, SERVING, STOPPED, STOPPING, Request, ask, asked
 
-_RUNBOOK = "docs/runbooks/postgres-restore.md"
-_HOURS, _START_SECONDS, _STOP_SECONDS = 12, 300.0, 300.0
+_START_SECONDS, _STOP_SECONDS = 300.0, 300.0
 _NEWEST = "newest"
 # What the servers agree through besides their configuration: who leads, who follows in step.
 _AGREED = ("leader", "sync", "failover", "failsafe")
@@ -19,33 +21,75 @@ _AGREED = ("leader", "sync", "failover", "failsafe")
 def restore(cluster: Cluster, to: str, say: Callable[[str], None] = print) -> None:
     """Bring the database back to a moment, or to the newest there is, and take a full backup of what it is then.
 
-    Raises Problem, with nothing changed, if the moment is none, has not been yet, or is before the first backup.
+    Interrupted anywhere, it is run again: what was asked for goes on, and something else begins anew. What the servers had before
+    stays aside until the end. Raises Problem, with nothing changed, if the moment is none, has not been yet, or is before the
+    first backup.
     """
     target = moment(to)
     began = time.monotonic()
-    before, instances = _asked_before(cluster)
-    # Higher than any that a volume remembers, that of a snapshot from before or after too, whatever became of the ConfigMap.
-    number = max(before + 1, int(time.time()))
-    _reachable(cluster, target)
-    _archive_all(cluster, say)
-    say(f"restore {number}: to {to}; the servers stop, and start with nothing")
-    _ask(cluster, number, target, instances)
-    _stop(cluster)
-    cluster.run("scale", f"statefulset/{NAME}", f"--replicas={instances}")
+    request = asked(cluster)
+    if _goes_on(cluster, request, str(target or _NEWEST)):
+        say(f"restore {request.number}: going on with it; it was interrupted")
+        _start(cluster, request)
+    else:
+        request = _begin(cluster, request, target, say)
     primary = _await_primary(cluster)
     say(
         f"{primary} serves after {time.monotonic() - began:.0f} s, with the data of {_describe(cluster, primary, target)}"
     )
-    # Done: a server that loses its volume later is not to go back to that moment again.
-    _ask(cluster, number, None, instances)
-    _logins(cluster, number)
-    # The older backups lead to the timeline that was left: without one of the new one, there is no way back to it.
-    job = f"{NAME}-backup-after-restore-{number}"
-    cluster.run("create", "job", job, f"--from=cronjob/{NAME}-backup-full")
-    _await_job(cluster, job)
+    # A server that loses its volume later is not to go back to that moment again.
+    request = replace(request, step=SERVING, target="")
+    ask(cluster, request)
+    logins(cluster, request.number)
+    backup(cluster, request.number)
     for pod in cluster.pods():
-        cluster.inside(pod, "rm", "-rf", "/data/pgdata.before")
+        cluster.inside(pod, "sh", "-c", "rm -rf /data/pgdata.before*")
+    ask(cluster, replace(request, step=""))
     say(f"restored, and backed up as it is now, after {time.monotonic() - began:.0f} s")
+
+
+def _goes_on(cluster: Cluster, request: Request, to: str) -> bool:
+    """Whether to go on with what was interrupted, for what was written since a server serves is nowhere else.
+
+    The newest moment has all of that, so it begins anew where no server leads: perhaps all of them were lost since.
+    """
+    if request.to != to or request.step not in (STOPPED, RESTORING, SERVING):
+        return False
+    return to != _NEWEST or bool(_leader(cluster))
+
+
+def _begin(cluster: Cluster, before: Request, target: datetime | None, say: Callable[[str], None]) -> Request:
+    """Stop the servers, and start them with nothing; each step can be told from the one before."""
+    instances = cluster.get("statefulset", NAME)["spec"]["replicas"]
+    if not instances:
+        if not before.step:
+            raise Problem(f"statefulset {NAME} has no pods, and not for a restore: `make up` brings it up")
+        instances = before.instances
+        _start(cluster, before)
+        _await_answer(cluster)
+    _reachable(cluster, target)
+    _archive_all(cluster, say)
+    # Higher than any that a volume remembers, that of a snapshot from before or after too, whatever became of the ConfigMap.
+    number = max(before.number + 1, int(time.time()))
+    request = replace(before, step=STOPPING, to=str(target or _NEWEST), instances=instances)
+    say(f"restore {number}: to {request.to}; the servers stop, and start with nothing")
+    ask(cluster, request)
+    _stop(cluster)
+    # Not before they have stopped: one that crashed would put its data aside, and follow one that is about to stop.
+    request = replace(request, step=STOPPED, number=number, target=str(target or ""))
+    ask(cluster, request)
+    _start(cluster, request)
+    return replace(request, step=RESTORING)
+
+
+def _start(cluster: Cluster, request: Request) -> None:
+    """Start the servers, if they do not run; those that put their data aside agree anew, and their configuration stays."""
+    if request.step == STOPPED:
+        cluster.run("delete", "configmap", *(f"{NAME}-{key}" for key in _AGREED), "--ignore-not-found")
+        cluster.run("annotate", "configmap", f"{NAME}-config", "initialize-", "history-")
+        ask(cluster, replace(request, step=RESTORING))
+    if not cluster.get("statefulset", NAME)["spec"]["replicas"]:
+        cluster.run("scale", f"statefulset/{NAME}", f"--replicas={request.instances}")
 
 
 def moment(to: str) -> datetime | None:
@@ -87,20 +131,7 @@ def _backups(cluster: Cluster) -> list[dict[str, Any]]:
         if stanza["status"]["code"] > 2:
             raise Problem(f"the backups cannot be read: {stanza['repo'][0]['status']['message']}")
         return stanza["backup"]
-    raise Problem(f"no pod of the database answers, to ask for its backups: {refused}; bring it up first: {_RUNBOOK}")
-
-
-def _asked_before(cluster: Cluster) -> tuple[int, int]:
-    """Return the number of the last restore, and of the servers; those that an interrupted one has left stopped start again."""
-    found = cluster.get("configmap", f"{NAME}-restore").get("data", {})
-    instances = cluster.get("statefulset", NAME)["spec"]["replicas"]
-    if not instances:
-        if "instances" not in found:
-            raise Problem(f"statefulset {NAME} has no pods, and not for a restore: `make up` brings it up")
-        instances = int(found["instances"])
-        cluster.run("scale", f"statefulset/{NAME}", f"--replicas={instances}")
-        _await_answer(cluster)
-    return int(found.get("number", 0)), instances
+    raise Problem(f"no pod of the database answers, to ask for its backups: {refused}; bring it up first: {RUNBOOK}")
 
 
 def _await_answer(cluster: Cluster) -> None:
@@ -116,15 +147,6 @@ def _await_answer(cluster: Cluster) -> None:
             return
 
 
-def _ask(cluster: Cluster, number: int, target: datetime | None, instances: int) -> None:
-    """Tell the servers that start from now on which restore this is, and to which moment."""
-    data = {"number": str(number), "target": str(target) if target else "", "instances": str(instances)}
-    text = json.dumps({"data": data})
-    if not cluster.get("configmap", f"{NAME}-restore"):
-        cluster.run("create", "configmap", f"{NAME}-restore")
-    cluster.run("patch", "configmap", f"{NAME}-restore", "--type=merge", f"--patch={text}")
-
-
 def _archive_all(cluster: Cluster, say: Callable[[str], None]) -> None:
     """Have the primary write once more: what it has is archived as it stops, and the log must reach beyond the target."""
     for primary in cluster.pods("role=primary"):
@@ -138,36 +160,40 @@ def _archive_all(cluster: Cluster, say: Callable[[str], None]) -> None:
 
 
 def _stop(cluster: Cluster) -> None:
-    """Stop all servers, and let those that start agree anew; their configuration stays."""
+    """Return when no server is left."""
     cluster.run("scale", f"statefulset/{NAME}", "--replicas=0")
     deadline = time.monotonic() + _STOP_SECONDS
     while left := cluster.pods():
         if time.monotonic() > deadline:
-            raise Problem(
-                f"{', '.join(left)}: not gone after {_STOP_SECONDS:.0f} s; the same command goes on from here"
-            )
+            raise Problem(f"{', '.join(left)}: not gone after {_STOP_SECONDS:.0f} s; run the same command again")
         time.sleep(1)
-    cluster.run("delete", "configmap", *(f"{NAME}-{key}" for key in _AGREED), "--ignore-not-found")
-    cluster.run("annotate", "configmap", f"{NAME}-config", "initialize-", "history-")
 
 
 def _await_primary(cluster: Cluster) -> str:
     """Return the server that leads, once it takes writes; raise Problem as soon as one says that it cannot be restored."""
-    deadline = time.monotonic() + _HOURS * 3600
-    while time.monotonic() < deadline:
-        for pod in cluster.pods("role=primary"):
-            try:
-                if cluster.sql(pod, "SELECT pg_is_in_recovery()") == "f":
-                    return pod
-            except Problem:
-                continue  # it does not take connections yet
+    began = time.monotonic()
+    while (waited := time.monotonic() - began) < HOURS * 3600:
+        if leader := _leader(cluster):
+            return leader
         for pod in cluster.pods():
-            said = cluster.log(pod)
+            # Not what it said before: who goes on may have put that right.
+            said = cluster.log(pod, int(waited) + 2)
             wrong = [line for line in said if line.startswith("error: ") or "recovery ended before configured" in line]
             if wrong:
-                raise Problem(f"{pod}: {wrong[-1]}; it goes on trying. What to do: {_RUNBOOK}")
+                raise Problem(f"{pod}: {wrong[-1]}; it goes on trying. What to do: {RUNBOOK}")
         time.sleep(2)
-    raise Problem(f"no server leads after {_HOURS} hours; see their logs")
+    raise Problem(f"no server leads after {HOURS} hours; see their logs")
+
+
+def _leader(cluster: Cluster) -> str | None:
+    """Return the server that leads and takes writes, if there is one."""
+    for pod in cluster.pods("role=primary"):
+        try:
+            if cluster.sql(pod, "SELECT pg_is_in_recovery()") == "f":
+                return pod
+        except Problem:
+            continue  # it does not take connections yet
+    return None
 
 
 def _describe(cluster: Cluster, primary: str, target: datetime | None) -> str:
@@ -175,42 +201,3 @@ def _describe(cluster: Cluster, primary: str, target: datetime | None) -> str:
         return target.isoformat()
     written = cluster.sql(primary, "SELECT max(written_at) FROM platform.sentinels")
     return f"the newest moment in the archive; the last row that restores are checked by is of {written}"
-
-
-def _logins(cluster: Cluster, number: int) -> None:
-    """Give the roles today's passwords, which may not be those of then: run the stack's own Job once more."""
-    jobs = cluster.get("jobs", f"--selector=app.kubernetes.io/name={NAME}-logins").get("items", [])
-    if not jobs:
-        raise Problem(
-            f"there is no job {NAME}-logins to give the roles their passwords: run `make up`, then this again"
-        )
-    newest = max(jobs, key=lambda job: job["metadata"]["creationTimestamp"])
-    template = newest["spec"]["template"]
-    # The API server's own labels tie pods to the Job that was.
-    labels = {key: value for key, value in template["metadata"]["labels"].items() if key.startswith("app.")}
-    name = f"{NAME}-logins-after-restore-{number}"
-    again = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": name, "labels": labels},
-        "spec": {
-            "backoffLimit": newest["spec"]["backoffLimit"],
-            "ttlSecondsAfterFinished": 3600,
-            "template": {"metadata": {"labels": labels}, "spec": template["spec"]},
-        },
-    }
-    cluster.run("create", "--filename=-", stdin=json.dumps(again))
-    _await_job(cluster, name)
-
-
-def _await_job(cluster: Cluster, name: str) -> None:
-    deadline = time.monotonic() + _HOURS * 3600
-    while time.monotonic() < deadline:
-        conditions = cluster.get("job", name).get("status", {}).get("conditions", [])
-        ended = {condition["type"] for condition in conditions if condition["status"] == "True"}
-        if "Complete" in ended:
-            return
-        if "Failed" in ended:
-            raise Problem(f"job {name} failed: {cluster.run('logs', f'job/{name}', '--tail=5')}; see {_RUNBOOK}")
-        time.sleep(2)
-    raise Problem(f"job {name} has not ended within {_HOURS} hours")

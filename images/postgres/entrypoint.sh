@@ -4,14 +4,16 @@ set -eu
 
 [ -z "${OBJECTS_ENDPOINT:-}" ] || . backup-environment
 
-# A restore in place is asked for by a number that goes up. What was there before is kept aside until the next one.
+# A restore in place is asked for by a number that goes up. What was there before is kept aside, and nothing put in its place: it
+# may be the only copy of what was written before an earlier restore that was not completed. `make restore` removes it at its end.
 begin_restore() {
     restored="${PGDATA%/*}/restored"
     [ "${RESTORE_NUMBER:-0}" -gt "$(cat "$restored" 2>/dev/null || printf 0)" ] || return 0
-    printf 'restore %s: putting what was there aside, as %s.before\n' "$RESTORE_NUMBER" "$PGDATA"
+    before="$PGDATA.before"
+    [ ! -e "$before" ] || before="$before-$RESTORE_NUMBER"
     if [ -d "$PGDATA" ]; then
-        rm -rf "$PGDATA.before"
-        mv "$PGDATA" "$PGDATA.before"
+        printf 'restore %s: putting what was there aside, as %s\n' "$RESTORE_NUMBER" "$before"
+        mv "$PGDATA" "$before"
     fi
     printf '%s\n' "$RESTORE_NUMBER" >"$restored.new"
     mv "$restored.new" "$restored"

@@ -95,8 +95,15 @@ def test_a_restore_that_was_asked_for_puts_the_data_aside_once(postgres: Path) -
     for _ in range(2):  # the number stays, and so does what was restored
         assert start(postgres, RESTORE_NUMBER="2").returncode == 0
     assert (postgres / "pgdata" / "rows").read_text() == "restored"
-    assert start(postgres, RESTORE_NUMBER="10").returncode == 0
-    assert (postgres / "pgdata.before" / "rows").read_text() == "restored"
+
+
+def test_what_an_earlier_restore_has_put_aside_stays(postgres: Path) -> None:
+    for number, rows in (("2", "old"), ("10", "restored"), ("11", "restored again")):
+        (postgres / "pgdata").mkdir(exist_ok=True)
+        (postgres / "pgdata" / "rows").write_text(rows)
+        assert start(postgres, RESTORE_NUMBER=number).returncode == 0
+    aside = {path.name: (path / "rows").read_text() for path in postgres.glob("pgdata*")}
+    assert aside == {"pgdata.before": "old", "pgdata.before-10": "restored", "pgdata.before-11": "restored again"}
 
 
 def test_a_restore_interrupted_before_its_number_was_noted_keeps_what_was_there(postgres: Path) -> None:
