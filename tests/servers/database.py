@@ -87,11 +87,24 @@ class Place:
         owned(folder / "socket")
         return self.told(PGDATA=str(folder / "pgdata"), PGHOST=str(folder / "socket"), PGPORT=str(free_port()))
 
+    def around(self, program: str, script: str) -> "Place":
+        """Return the same place, where `program` is this script; the real one is `$real` in it."""
+        folder = self.folder / f"around-{program}-{len(list(self.folder.iterdir()))}"
+        folder.mkdir()
+        real = shutil.which(program, path=self.environment["PATH"])
+        (folder / program).write_text(f"#!/bin/sh\nreal={real}\n{script}\n")
+        for path in (folder, folder / program):
+            path.chmod(0o755)
+        return self.told(PATH=f"{folder}:{self.environment['PATH']}")
+
+    def command(self, *command: str) -> list[str]:
+        """Return a command as a container of the image would run it."""
+        return [*as_user("postgres"), "sh", "-euc", '. backup-environment; exec "$@"', "sh", *command]
+
     def run(self, *command: str, **changed: str) -> subprocess.CompletedProcess[str]:
         """Run a command as a container of the image would."""
-        script = '. backup-environment; exec "$@"'
         return subprocess.run(
-            [*as_user("postgres"), "sh", "-euc", script, "sh", *command],
+            self.command(*command),
             env={**self.environment, **changed},
             cwd=self.folder,
             capture_output=True,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.processes import eventually
+from tests.processes import eventually, running
 from tests.servers.database import ADDER, BUCKET, Place, place, served
 
 PLANTED = "planted-plaintext-"
@@ -87,6 +87,26 @@ def test_a_drill_notices_rows_that_are_not_what_they_were(database: Place) -> No
         database.sql("DROP TABLE platform.sentinels; DROP SEQUENCE ids; ALTER TABLE platform.kept RENAME TO sentinels")
     assert "rows: 0 instead of" in said
     assert "rows: 0 instead of" in database.sql("SELECT outcome FROM platform.restores ORDER BY id DESC LIMIT 1")
+
+
+def test_a_drill_that_is_interrupted_notes_it_and_leaves_nothing(database: Place) -> None:
+    """As its pod is deleted, or its time is up, while the restored server runs: here one that never gets out of recovery."""
+    never = '[ "$PGHOST" = localhost ] || { [ ! -e "$PGDATA/postmaster.pid" ] || cp "$PGDATA/postmaster.pid" "$PGDATA/../"; exit 2; }'
+    elsewhere = database.elsewhere("interrupted").around("psql", f'{never}; exec $real "$@"')
+    data = Path(elsewhere.environment["PGDATA"])
+    script = elsewhere.command("/usr/bin/python3", str(database.folder / "scripts" / "drill.py"))
+    log = data.parent / "drill.log"
+    with running(script, log, elsewhere.environment) as drill:
+        eventually((data.parent / "postmaster.pid").exists, "the restored server runs", 60)
+        server = Path("/proc", (data.parent / "postmaster.pid").read_text().split()[0])
+        assert server.exists()
+        drill.terminate()
+        assert drill.wait(20) == 1
+    assert "error: interrupted" in log.read_text()
+    assert not server.exists()
+    assert not data.exists()
+    row = "SELECT outcome, backup IS NOT NULL, target IS NOT NULL, recovery_time_seconds FROM platform.restores"
+    assert database.sql(f"{row} ORDER BY id DESC LIMIT 1") == "interrupted|t|t|"
 
 
 def test_every_row_before_a_moment_is_restored_and_none_after_it(database: Place) -> None:

@@ -51,8 +51,8 @@ class Simulated(Cluster):
     def _answer(self, *arguments: str) -> str:
         words, state = " ".join(arguments), self.state
         leads = "role=primary" not in words or self.volume.data
-        template = {"metadata": {"labels": {}}, "spec": {}}
-        answers = {
+        template: dict[str, Any] = {"metadata": {"labels": {}}, "spec": {}}
+        answers: dict[str, Any] = {
             "get statefulset": {"spec": {"replicas": state["replicas"]}},
             "get configmap": None if state["restore"] is None else {"data": state["restore"]},
             "get jobs": {
@@ -99,7 +99,7 @@ class Simulated(Cluster):
 
 
 def cluster() -> Simulated:
-    state = {"replicas": 3, "restore": None, "jobs": [], "initialized": True}
+    state: dict[str, Any] = {"replicas": 3, "restore": None, "jobs": [], "initialized": True}
     return Simulated([], {}, state)
 
 

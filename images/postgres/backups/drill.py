@@ -1,17 +1,19 @@
 """Restores the newest backup into a volume of its own, to a moment just noted, and checks what is there against the primary.
 
-Notes in the primary what came of it, and fails if any row is missing, wrong or too new.
+Notes in the primary what came of it, also that it was interrupted, and fails if any row is missing, wrong or too new.
 """
 
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from bootstrap import restore
 from database import SENTINELS, add_sentinel, answers, await_server, query, settings
@@ -49,6 +51,7 @@ def drill() -> None:
     started, result, data = time.time(), Result(), Path(os.environ["PGDATA"])
     await_server(server)
     outcome = "interrupted"
+    signal.signal(signal.SIGTERM, _interrupted)
     try:
         _verify(server, result, data)
         outcome = "verified"
@@ -56,10 +59,20 @@ def drill() -> None:
         outcome = str(failure)
         raise
     finally:
-        shutil.rmtree(data, ignore_errors=True)
-        query(server, _NOTE, started=str(started), outcome=outcome, **vars(result))
+        try:
+            query(server, _NOTE, started=str(started), outcome=outcome, **vars(result))
+        except Failure as failure:
+            raise Failure(f"{outcome}; and this could not be noted: {failure}") from None
+        finally:
+            shutil.rmtree(data, ignore_errors=True)
     say(f"verified: {result.backup} and the archive, to {result.target}")
     say(f"recovery point {float(result.point):.1f} s, recovery time {float(result.time):.1f} s")
+
+
+def _interrupted(_number: int, _frame: FrameType | None) -> None:
+    """End as an error does: what is running is ended, it is noted, and cleaned up. The default would do none of it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit("error: interrupted")
 
 
 def _verify(server: dict[str, str], result: Result, data: Path) -> None:
@@ -124,10 +137,10 @@ def _serving(data: Path) -> Generator[dict[str, str]]:
     # Its own way in: the one of the servers is for their passwords.
     (data / "pg_hba.conf").write_text("local all postgres peer\n")
     (data / "pg_ident.conf").touch()
-    with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     server = {"PGHOST": sockets, "PGPORT": "5432", "PGUSER": "postgres", "PGDATABASE": os.environ["POSTGRES_DATABASE"]}
     server |= {"PGSSLMODE": "disable"}
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:
         _await_promotion(server, process, log)
         yield server
