@@ -109,6 +109,39 @@ def test_a_drill_that_is_interrupted_notes_it_and_leaves_nothing(database: Place
     assert database.sql(f"{row} ORDER BY id DESC LIMIT 1") == "interrupted|t|t|"
 
 
+@contextmanager
+def retired_meanwhile(database: Place, step: str, at: Place) -> Generator[Place]:
+    """Lend a place where the login of backups is ended after this step of pgBackRest; afterwards it is one again."""
+    primary = f"PGHOST={database.environment['PGHOST']} PGPORT={database.environment['PGPORT']}"
+    retire = 'psql --quiet --dbname=postgres --command="ALTER ROLE backups NOLOGIN" >&2'
+    try:
+        yield at.around("pgbackrest", f'$real "$@" || exit; [ "$1" != {step} ] || {primary} {retire}')
+    finally:
+        database.sql("ALTER ROLE backups LOGIN")
+
+
+def test_a_backup_whose_login_is_retired_meanwhile_is_noted_by_the_next_one(database: Place) -> None:
+    noted = "SELECT count(*) FROM platform.backups"
+    before = int(database.sql(noted))
+    with retired_meanwhile(database, "backup", database) as rotated:
+        done = rotated.take("differential")
+        assert done.returncode == 0, done.stderr
+        assert "it is in the bucket, and the next backup notes it" in done.stdout
+        assert "password-rotation.md" in done.stdout
+    assert int(database.sql(noted)) == before
+    assert database.take("differential").returncode == 0
+    assert int(database.sql(noted)) == before + 2
+
+
+def test_a_drill_whose_login_is_retired_meanwhile_says_how_it_ended(database: Place) -> None:
+    with retired_meanwhile(database, "restore", database.elsewhere("retired")) as rotated:
+        done = rotated.script("drill")
+        assert done.returncode == 1
+        assert "error: verified; and this could not be noted: localhost: " in done.stderr
+        assert "password-rotation.md" in done.stderr
+        assert not Path(rotated.environment["PGDATA"]).exists()
+
+
 def test_every_row_before_a_moment_is_restored_and_none_after_it(database: Place) -> None:
     database.sql("CREATE TABLE moments AS SELECT 'before' AS word")
     target = database.sql("SELECT clock_timestamp()")

@@ -8,6 +8,12 @@ from collections.abc import Mapping
 from repository import Failure
 
 _SECONDS = 120.0
+# A login that was ended has no password that fits, or, while its role is still there, may not come in.
+_REFUSED = ("authentication failed", "is not permitted to log in")
+
+
+class Refused(Failure):
+    """The server does not take this login."""
 
 
 def settings() -> dict[str, str]:
@@ -39,6 +45,9 @@ def query(server: Mapping[str, str], statements: str, **values: str) -> list[lis
         text=True,
         check=False,
     )
+    if any(words in done.stderr for words in _REFUSED):
+        why = "a pod keeps the login it has begun with, and a rotation of the passwords ends that of before"
+        raise Refused(f"{server['PGHOST']}: {done.stderr.strip()}; {why}: docs/runbooks/password-rotation.md")
     if done.returncode:
         raise Failure(f"{server['PGHOST']}: {done.stderr.strip()}")
     return [line.split("\x1f") for line in done.stdout.splitlines()]
