@@ -160,12 +160,16 @@ def test_a_run_that_was_killed_is_gone_on_with(server: Server, api: Api) -> None
         assert set(server.snapshots) == after
 
 
-def test_the_oldest_go_and_those_of_a_person_stay(server: Server, api: Api) -> None:
+def test_the_oldest_go_and_those_of_a_person_and_of_another_tier_stay(server: Server, api: Api) -> None:
     for minute in (1, 2, 3):
         server.snapshots[f"data-redis-0-{minute}"] = snapshot("data-redis-0", minute)
     server.snapshots["mine"] = snapshot("data-redis-0", 0, name="mine", labels=LABELS)
+    theirs = {f"data-postgres-0-{minute}" for minute in range(4)}
+    for name in theirs:
+        labels = {**MADE, "app.kubernetes.io/name": "postgres"}
+        server.snapshots[name] = snapshot("data-postgres-0", 0, name=name, labels=labels)
     assert take(api, task()) == []
-    assert set(server.snapshots) == {"data-redis-0-3", "data-redis-0-night", "data-redis-1-night", "mine"}
+    assert set(server.snapshots) == {"data-redis-0-3", "data-redis-0-night", "data-redis-1-night", "mine"} | theirs
 
 
 def test_a_volume_that_cannot_be_copied_is_named_and_keeps_no_other_from_it(server: Server, api: Api) -> None:
