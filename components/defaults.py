@@ -67,14 +67,14 @@ def http_health(port: int, *, alive: str = "/healthz", ready: str = "/readyz") -
 
 
 def rest_health(port: int) -> Health:
-    """Return probes of Patroni's `/liveness` and `/readiness`; a server that copies a large database is not late to start."""
-    alive, ready = _get("/liveness", port), _get("/readiness", port)
+    """Return probes of Patroni's `/liveness` and `/readiness` over TLS; a server that copies a large database is not late to start."""
+    alive, ready = _get("/liveness", port, "HTTPS"), _get("/readiness", port, "HTTPS")
     return replace(_health(alive, ready), startup=_health(alive, alive).startup)
 
 
 def https_health(port: int, path: str) -> Health:
     """Return probes of one path over TLS. The kubelet does not verify whom it asks."""
-    asked = core.v1.ProbeArgs(http_get=core.v1.HTTPGetActionArgs(path=path, port=port, scheme="HTTPS"))
+    asked = _get(path, port, "HTTPS")
     return _health(asked, asked)
 
 
@@ -90,8 +90,8 @@ def exec_health(ready: Sequence[str]) -> Health:
     return _health(probe, probe)
 
 
-def _get(path: str, port: int) -> core.v1.ProbeArgs:
-    return core.v1.ProbeArgs(http_get=core.v1.HTTPGetActionArgs(path=path, port=port))
+def _get(path: str, port: int, scheme: str | None = None) -> core.v1.ProbeArgs:
+    return core.v1.ProbeArgs(http_get=core.v1.HTTPGetActionArgs(path=path, port=port, scheme=scheme))
 
 
 def ping_probe(command: Sequence[str]) -> core.v1.ProbeArgs:

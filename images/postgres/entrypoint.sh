@@ -42,9 +42,10 @@ if [ "${1:-patroni}" = patroni ]; then
     begin_restore
     # A volume's fsGroup may have opened the directory to its group; the server would refuse it.
     [ ! -d "$PGDATA" ] || chmod 0700 "$PGDATA"
-    # Connections stay; a server that is down reads its certificate when it starts.
-    watch-certificate psql --quiet --no-psqlrc --username=postgres --dbname=postgres --output=/dev/null \
-        --command='SELECT pg_reload_conf()' &
+    # Connections stay; a server that is down reads its certificate when it starts. Patroni, which this becomes, reads that of its API
+    # only when it is told to, and then its port is closed for half a second.
+    watch-certificate sh -c 'kill -HUP "$1" && exec psql --quiet --no-psqlrc --username=postgres --dbname=postgres \
+        --output=/dev/null --command="SELECT pg_reload_conf()"' sh $$ &
     set -- patroni /etc/patroni/patroni.yml
 fi
 exec "$@"

@@ -36,6 +36,7 @@ SERVERS = {
     for server in (
         Server("postgres-primary", 5432, "postgres", ("-starttls", "postgres")),
         Server("postgres-replicas", 5432, "postgres", ("-starttls", "postgres")),
+        Server("postgres-instances", 8008, "postgres"),
         Server("redis", 6379, "redis"),
         Server("memcached", 11211, "memcached"),
     )
@@ -43,7 +44,8 @@ SERVERS = {
 
 
 def address(node: Node, server: Server) -> str:
-    return str(node.get("service", server.service, f"--namespace={NAMESPACE}")["spec"]["clusterIP"])
+    found = str(node.get("service", server.service, f"--namespace={NAMESPACE}")["spec"]["clusterIP"])
+    return found if found != "None" else str(node.pods(NAMESPACE, server.workload)[0]["status"]["podIP"])
 
 
 def serial(node: Node, server: Server, authority: Path, *options: str) -> str:

@@ -80,6 +80,18 @@ def test_a_missing_setting_is_named_and_nothing_is_started(postgres: Path, name:
     assert not (postgres / "calls").exists()
 
 
+def test_patroni_and_its_server_are_told_of_a_renewed_certificate(postgres: Path) -> None:
+    """As soon as Patroni, which the entrypoint becomes, listens to its signals."""
+    told, asked, ready = (postgres / name for name in ("told", "asked", "ready"))
+    put(postgres, "watch-certificate", f'until [ -e {ready} ]; do sleep 0.02; done; "$@"')
+    put(postgres, "psql", f'echo "$*" >{asked}')
+    wait = f"looks=500; until [ -e {told} -a -e {asked} ]; do sleep 0.02; looks=$((looks - 1)); [ $looks != 0 ] || exit 1; done"
+    put(postgres, "patroni", f'trap "echo reload >{told}" HUP; touch {ready}; {wait}')
+    assert start(postgres).returncode == 0
+    assert told.exists()
+    assert "SELECT pg_reload_conf()" in asked.read_text()
+
+
 def test_another_command_is_run_as_it_is(postgres: Path) -> None:
     assert start(postgres, "echo", "hello").stdout == "hello\n"
     assert not (postgres / "calls").exists()
