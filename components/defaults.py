@@ -94,13 +94,6 @@ def _get(path: str, port: int, scheme: str | None = None) -> core.v1.ProbeArgs:
     return core.v1.ProbeArgs(http_get=core.v1.HTTPGetActionArgs(path=path, port=port, scheme=scheme))
 
 
-def ping_probe(command: Sequence[str]) -> core.v1.ProbeArgs:
-    """Return a liveness probe that runs a command in the container."""
-    return _probe(
-        core.v1.ProbeArgs(exec_=core.v1.ExecActionArgs(command=list(command))), period=30, timeout=10, failures=4
-    )
-
-
 def _health(alive: core.v1.ProbeArgs, ready: core.v1.ProbeArgs) -> Health:
     return Health(
         liveness=_probe(alive, period=10, timeout=5, failures=6),

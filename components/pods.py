@@ -17,7 +17,10 @@ HTTP_PORT = 8080
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sidecar:
-    """A second container of the same image, which sees what the first one sees: its volumes, its sockets in /tmp."""
+    """A second container of the same image, which sees what the first one sees: its volumes, its sockets in /tmp.
+
+    It has no probes: its pod is unready while a container is down, and what it is for is not what the pod is for.
+    """
 
     name: str
     ports: Mapping[str, int]
@@ -25,7 +28,6 @@ class Sidecar:
     memory: str
     args: Sequence[str]
     env: Sequence[core.v1.EnvVarArgs]
-    liveness: core.v1.ProbeArgs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +172,7 @@ def _before(step: Step, mounts: Sequence[core.v1.VolumeMountArgs]) -> core.v1.Co
 
 
 def _beside(sidecar: Sidecar, image: str, mounts: Sequence[core.v1.VolumeMountArgs]) -> core.v1.ContainerArgs:
-    """Return the sidecar's container. It has no readiness of its own: without it the first one still serves."""
+    """Return the sidecar's container."""
     return core.v1.ContainerArgs(
         name=sidecar.name,
         image=image,
@@ -181,7 +183,6 @@ def _beside(sidecar: Sidecar, image: str, mounts: Sequence[core.v1.VolumeMountAr
         resources=defaults.resources(sidecar.cpu, sidecar.memory),
         security_context=defaults.CONTAINER_SECURITY,
         volume_mounts=list(mounts),
-        liveness_probe=sidecar.liveness,
     )
 
 

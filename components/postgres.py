@@ -9,7 +9,7 @@ from pulumi_kubernetes import core
 from components import patroni
 from components.certificates import CA_FILE, TLS, certificate
 from components.connections import Endpoint, api_server_range, connect, secret_env
-from components.defaults import ping_probe, rest_health
+from components.defaults import rest_health
 from components.jobs import Task
 from components.labels import Identity
 from components.logins import ROLES, Logins, task
@@ -193,7 +193,6 @@ def _reader(client: str) -> Sidecar:
         memory="96Mi",
         args=["serve-files"],
         env=[core.v1.EnvVarArgs(name="PGBACKREST_TLS_SERVER_AUTH", value=f"{client}=postgres")],
-        liveness=ping_probe(["pgbackrest", "server-ping", "--log-level-console=error"]),
     )
 
 

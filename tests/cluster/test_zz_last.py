@@ -32,6 +32,12 @@ def _site(platform: Platform) -> Generator[None]:
     site.remove(platform.node)
 
 
+def test_no_probe_has_ended_a_container_in_all_the_tests_before(platform: Platform) -> None:
+    """One that asks the wrong address, or the right one with too little patience, takes away what it was to watch over."""
+    events = platform.node.get("events", "--all-namespaces", "--field-selector=reason=Killing")["items"]
+    assert [event["message"] for event in events if "failed" in event["message"]] == []
+
+
 @pytest.mark.usefixtures("_site")
 def test_a_full_volume_costs_its_server_the_lead_and_growth_under_load_brings_it_back(
     platform: Platform, capfd: pytest.CaptureFixture[str]

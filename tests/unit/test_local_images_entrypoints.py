@@ -1,9 +1,13 @@
 """The entrypoints, with stand-ins for the programs they start: who is started, with what, and what is never shown."""
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.processes import eventually
 
 IMAGES = Path(__file__).resolve().parents[2] / "images"
 PASSWORDS = {
@@ -199,3 +203,31 @@ def test_logins_without_a_setting_are_not_tried(psql: Path, name: str) -> None:
     assert done.returncode != 0
     assert f"{name}: is not set" in done.stderr
     assert not (psql / "calls").exists()
+
+
+def test_what_backups_read_through_is_started_again_told_of_a_renewal_and_ended(tmp_path: Path) -> None:
+    """The container goes on when pgBackRest ends, or its pod and the database in it would be out of service."""
+    calls = tmp_path / "calls"
+    put(tmp_path, "watch-certificate", "")
+    put(tmp_path, "pgbackrest", f"trap 'echo told >>{calls}' HUP; echo $$ >>{calls}; while :; do sleep 0.1; done")
+
+    def said(count: int) -> list[str]:
+        return eventually(lambda: (all_of := lines(calls))[count - 1 :] and all_of, f"{count} lines in {calls}")
+
+    environment = found_in(tmp_path, PGBACKREST_TLS_SERVER_AUTH="postgres-backup=postgres")
+    with subprocess.Popen([IMAGES / "postgres/serve-files.sh"], env=environment, stderr=subprocess.PIPE) as script:
+        (first,) = said(1)
+        os.kill(int(first), signal.SIGKILL)
+        second = said(2)[1]
+        assert second != first
+        script.send_signal(signal.SIGHUP)
+        assert said(3)[2] == "told"
+        script.terminate()
+        assert script.wait(10) == 0
+        eventually(lambda: not Path(f"/proc/{second}").exists(), "its server has ended with it")
+        assert script.stderr
+        assert "started again" in script.stderr.read().decode()
+
+
+def lines(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
