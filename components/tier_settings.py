@@ -116,11 +116,12 @@ class PostgresSettings(Data):
     rotation: Rotation = 1
 
 
-CONNECTIONS = 100
+CONNECTIONS = 200
 """How many connections a server of the database takes."""
 
 # The rest is for who does not come through the pool: three are the superuser's own, and Patroni, backups, drills, the migration, the
-# exporter, and the Jobs for logins need one to three each. Replication has places of its own.
+# exporter, and the Jobs for logins need one to three each. Who reads from a replica, up to eight for each pod of the API, stays for
+# a while when it is promoted. Replication has places of its own.
 _POOLED = 80
 
 
