@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from bench import database, previews, results, verbs
+from bench import database, failover, previews, results, verbs
 from bench.results import Result
 from local.problem import Problem
 
@@ -17,6 +17,7 @@ BENCHMARKS: Mapping[str, Callable[[], Sequence[Result]]] = {
     "up-nothing": verbs.up_nothing,
     "test": verbs.test,
     "pgbench": database.pgbench,
+    "failover": failover.failover,
 }
 
 
