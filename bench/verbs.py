@@ -13,7 +13,7 @@ from local import node
 from local.problem import Problem
 
 _COLD, _COLD_TOOLS, _WARM, _NOTHING = 35 * 60, 26 * 60, 3 * 60, 20
-_CHECK, _TEST = 60, 15 * 60
+_CHECK, _TEST = 60, 25 * 60
 _STEP = re.compile(r"\[\d+/\d+\] (.+): done in ([\d.]+) s$")
 
 
