@@ -1,23 +1,65 @@
-"""What a rule is."""
+"""What a rule is, and how it reads what it judges."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NoReturn, cast
 
 Manifest = dict[str, Any]
+Severity = Literal["low", "medium", "high", "critical"]
 
-UNKNOWN = object()
-"""Stands for a value the engine does not know yet. It equals nothing, so a rule that needs the value is not satisfied."""
+
+class UnreadableError(Exception):
+    """A rule had to read a value that cannot be read; the text says where it is and why, never what it is."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unreadable:
+    """Stands for a value that is secret, or not known yet. It can be handed on; whoever looks at it is told that they cannot.
+
+    Were it equal to nothing, `runAsUser == 0` would let an unknown user pass.
+    """
+
+    path: str
+    why: str
+
+    def read(self, *_: object) -> NoReturn:
+        """Raise UnreadableError."""
+        raise UnreadableError(f"{self.path} is {self.why}")
+
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __hash__ = read  # pyright: ignore[reportAssignmentType]
+    __bool__ = __len__ = __iter__ = __contains__ = __getitem__ = __str__ = __int__ = read
+
+
+def at(value: Any, path: str, default: Any = None) -> Any:
+    """Return what is at a dotted path, `default` where any part is absent or null; raise UnreadableError if it cannot be read."""
+    for part in path.split("."):
+        if isinstance(value, Unreadable):
+            value.read()
+        value = cast("Manifest", value).get(part) if isinstance(value, dict) else None
+    if isinstance(value, Unreadable):
+        value.read()
+    return default if value is None else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One thing that must hold for every resource it applies to.
+    """One thing that must hold for every object it applies to.
 
-    `check` yields a message for each breach: where it is, and what to change. It reads plain data and looks at nothing
-    else.
+    `check` yields a message for each breach: where it is, and what to change; never the value it found. It reads plain data
+    and looks at nothing else. `severity` says how bad a breach is; whether it stops a run is for the stack's levels to say.
     """
 
     name: str
     description: str
+    severity: Severity
     check: Callable[[Manifest], Iterator[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackRule:
+    """One thing that must hold for all objects of a stack together; `check` names the object that each breach is of."""
+
+    name: str
+    description: str
+    severity: Severity
+    check: Callable[[Sequence[Manifest]], Iterator[tuple[Manifest, str]]]

@@ -1,89 +1,155 @@
-"""Each rule fires on what it forbids, not on what it allows, and not on any stack of ours."""
+"""Each rule fires on what it forbids, not on what it allows, and not on any stack of ours; nothing it meets makes it fail."""
 
-import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from policies.rules import RULES, Rule
-from policies.rules.rule import UNKNOWN
-from tests.render import STACKS, Manifest, committed
+from policies.rules import RULES, Rule, StackRule
+from policies.rules.rule import Manifest as Plain
+from tests.policies.fixtures import SORTS, Case, cases, compliant, paths, replaced
+from tests.policies.servicer import UNKNOWN, Manifest, Pack, secret
+from tests.render import STACKS, committed
 
 BY_NAME = {rule.name: rule for rule in RULES}
+ALL = [case for rule in RULES for case in cases(rule.name)]
+FAILING = [case for case in ALL if case.sort == "fail"]
+PLANTED = "planted-secret"
+HIDDEN: list[Any] = [UNKNOWN, secret(PLANTED)]
+ODD: tuple[Any, ...] = (None, "", "odd", 0, 3.5, True, [], {}, [None], [[]], {"items": [1]}, secret([PLANTED]))
 
 
-def compliant() -> Manifest:
-    return copy.deepcopy(committed("prod").of("Deployment")["app/api"])
+@pytest.fixture(scope="module")
+def pack() -> Pack:
+    return Pack()
 
 
-def breaches(name: str, container: dict[str, Any] | None = None, security: dict[str, Any] | None = None) -> list[str]:
-    """Return what a rule says of a compliant Deployment with parts of its container or its security context replaced."""
-    manifest = compliant()
-    (target,) = manifest["spec"]["template"]["spec"]["containers"]
-    target |= container or {}
-    target["securityContext"] |= security or {}
-    return list(BY_NAME[name].check(manifest))
+def named(case: Case) -> str:
+    return f"{case.rule}: {case.name}"
 
 
 @pytest.mark.parametrize("stack", STACKS)
+def test_our_stacks_pass(stack: str) -> None:
+    served, manifests = Pack(stack), committed(stack).manifests
+    assert [said for manifest in manifests for said in served.analyze(manifest)] == []
+    assert served.analyze_stack(manifests) == []
+
+
+def test_the_compliant_program_of_the_fixtures_is_compliant(pack: Pack) -> None:
+    assert [pack.of(rule, compliant()) for rule in RULES] == [[]] * len(RULES)
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_our_stacks_pass(rule: Rule, stack: str) -> None:
-    assert [message for manifest in committed(stack).manifests for message in rule.check(manifest)] == []
+def test_a_rule_has_fixtures(rule: Rule | StackRule) -> None:
+    count = {sort: len([case for case in cases(rule.name) if case.sort == sort]) for sort in SORTS}
+    assert count["fail"] >= 2
+    assert count["pass"] >= 1
+    assert count["near-miss"] >= 1
+    assert len(cases(rule.name)) == sum(count.values()), f"a sort of case is none of {SORTS}"
+
+
+@pytest.mark.parametrize("case", ALL, ids=named)
+def test_a_rule_fires_on_what_it_forbids_and_on_nothing_else(pack: Pack, case: Case) -> None:
+    said = pack.of(BY_NAME[case.rule], case.manifests)
+    assert bool(said) == (case.sort == "fail"), said
+    for _rule, level, message in said:
+        assert level == "mandatory"
+        assert "; set " in message or "; give " in message or "; add " in message, message
+        where = "Deployment app/api: " if isinstance(BY_NAME[case.rule], StackRule) else "spec.template.spec."
+        assert message.startswith(where)
+
+
+def wrapped(deployment: Manifest) -> Iterator[tuple[Manifest, str]]:
+    """Yield a Deployment's pod in every other wrapping there is, with the type the provider has for it."""
+    metadata, template = deployment["metadata"], deployment["spec"]["template"]
+    pod = template["spec"]
+    for kind in ("StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "Rollout"):
+        yield {**deployment, "kind": kind}, ""
+    yield {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}, ""
+    yield {"apiVersion": "v1", "kind": "PodTemplate", "metadata": metadata, "template": template}, ""
+    cron = {"jobTemplate": {"spec": {"template": template}}}
+    yield {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata, "spec": cron}, ""
+    yield deployment, "kubernetes:apps/v1:DeploymentPatch"
+    yield {**deployment, "kind": "DeploymentPatch"}, "kubernetes:apps/v1:DeploymentPatch"
+    yield {key: value for key, value in deployment.items() if key != "kind"}, "kubernetes:apps/v1:Deployment"
+    yield {"apiVersion": "v1", "kind": "List", "items": [deployment]}, ""
+    bare = {"metadata": metadata, "spec": deployment["spec"]}
+    yield {"apiVersion": "apps/v1", "kind": "DeploymentList", "items": [bare]}, ""
+    yield {"apiVersion": "a.example/v1", "kind": "Engine", "spec": {"parts": [{"podSpec": pod}]}}, ""
+    for sort in ("initContainers", "ephemeralContainers"):
+        other = {**pod, "containers": list[Any](), sort: pod["containers"]}
+        yield replaced(deployment, ("spec", "template", "spec"), other), ""
+
+
+@pytest.mark.parametrize("case", [case for case in FAILING if isinstance(BY_NAME[case.rule], Rule)], ids=named)
+def test_no_wrapping_hides_a_container(pack: Pack, case: Case) -> None:
+    for manifest, token in wrapped(case.manifests[0]):
+        assert case.rule in {said.rule for said in pack.analyze(manifest, token)}, manifest
+
+
+@pytest.mark.parametrize("hidden", HIDDEN, ids=["unknown", "secret"])
+@pytest.mark.parametrize("case", FAILING, ids=named)
+def test_what_cannot_be_read_never_makes_a_breach_pass(pack: Pack, case: Case, hidden: Any) -> None:
+    for path in paths(case.manifests):
+        if len(path) > 1:
+            assert pack.of(BY_NAME[case.rule], replaced(case.manifests, path, hidden)), path
 
 
 @pytest.mark.parametrize(
-    ("name", "container", "security"),
+    ("rule", "path"),
     [
-        ("pod-non-root", {}, {"runAsNonRoot": False}),
-        ("pod-non-root", {}, {"runAsUser": 0}),
-        ("pod-non-root", {}, {"runAsNonRoot": UNKNOWN}),
-        ("pod-confined", {}, {"privileged": True}),
-        ("pod-confined", {}, {"allowPrivilegeEscalation": True}),
-        ("pod-confined", {}, {"allowPrivilegeEscalation": UNKNOWN}),
-        ("pod-confined", {}, {"capabilities": {"drop": ["NET_RAW"]}}),
-        ("pod-confined", {}, {"capabilities": {"drop": ["ALL"], "add": ["SYS_ADMIN"]}}),
-        ("pod-confined", {}, {"seccompProfile": {"type": "Unconfined"}}),
-        ("pod-read-only", {}, {"readOnlyRootFilesystem": False}),
-        ("pod-read-only", {}, {"readOnlyRootFilesystem": UNKNOWN}),
-        ("pod-bounded-memory", {"resources": {}}, {}),
-        ("pod-bounded-memory", {"resources": {"limits": {"cpu": "1"}}}, {}),
-        ("pod-pinned-image", {"image": "nginx"}, {}),
-        ("pod-pinned-image", {"image": "registry.example:5000/nginx"}, {}),
-        ("pod-pinned-image", {"image": "nginx:latest"}, {}),
-        ("pod-pinned-image", {"image": UNKNOWN}, {}),
+        ("pod-non-root", "runAsUser"),
+        ("pod-confined", "privileged"),
+        ("pod-confined", "capabilities"),
+        ("pod-read-only", "readOnlyRootFilesystem"),
     ],
 )
-def test_a_breach_is_named_with_its_path_and_its_fix(
-    name: str, container: dict[str, Any], security: dict[str, Any]
-) -> None:
-    (found,) = breaches(name, container, security)
-    assert found.startswith("spec.template.spec.containers[0] ")
-    assert "; set " in found or "; give " in found
+def test_an_unknown_that_a_rule_had_to_read_is_named(pack: Pack, rule: str, path: str) -> None:
+    where = (0, "spec", "template", "spec", "containers", 0, "securityContext", path)
+    (said,) = pack.of(BY_NAME[rule], replaced(compliant(), where, UNKNOWN))
+    assert said.level == "mandatory"
+    assert f"containers[0].securityContext.{path} is not known yet" in said.message
 
 
-@pytest.mark.parametrize(
-    ("name", "container", "security"),
-    [
-        ("pod-non-root", {}, {"runAsUser": 1}),
-        ("pod-confined", {}, {"seccompProfile": {"type": "Localhost", "localhostProfile": "a.json"}}),
-        ("pod-pinned-image", {"image": "nginx@sha256:" + "0" * 64}, {}),
-    ],
-)
-def test_a_near_miss_passes(name: str, container: dict[str, Any], security: dict[str, Any]) -> None:
-    assert breaches(name, container, security) == []
+def test_no_shape_makes_the_pack_fail_and_no_secret_is_shown(pack: Pack) -> None:
+    whole = compliant()
+    for path in paths(whole):
+        if len(path) > 1:
+            for odd in ODD:
+                changed = replaced(whole, path, odd)
+                said = [*pack.analyze(changed[path[0]]), *pack.analyze_stack(changed)]
+                assert PLANTED not in str([each.message for each in said])
 
 
-@pytest.mark.parametrize("kind", ["initContainers", "ephemeralContainers"])
-def test_no_sort_of_container_escapes(kind: str) -> None:
-    manifest = compliant()
-    manifest["spec"]["template"]["spec"][kind] = [
-        {"name": "x", "image": "x:1", "securityContext": {"privileged": True}}
-    ]
-    assert any(kind in message for message in BY_NAME["pod-confined"].check(manifest))
+def test_a_rule_that_crashes_is_a_breach_and_keeps_the_value_to_itself() -> None:
+    def crash(manifest: Plain) -> Iterator[str]:
+        yield "spec is wrong; set it"
+        raise ValueError(manifest["metadata"]["name"])
+
+    crashing = Rule(name=RULES[0].name, description="Crashes.", severity="low", check=crash)
+    served = Pack(rules=[crashing, *RULES[1:]])
+    manifest = {**compliant()[0], "metadata": {"name": PLANTED}}
+    first, second = served.of(crashing, [manifest])
+    assert first.message == "spec is wrong; set it"
+    assert second.message.startswith("cannot be judged: ValueError in test_policies.py, line ")
+    assert PLANTED not in second.message
+    assert second.level == "mandatory"
 
 
-def test_a_cron_job_is_looked_into() -> None:
-    template = compliant()["spec"]["template"]
-    template["spec"]["containers"][0]["image"] = "x:latest"
-    manifest = {"kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": template}}}}
-    assert len(list(BY_NAME["pod-pinned-image"].check(manifest))) == 1
+def test_the_values_of_a_secret_are_not_for_rules_to_see() -> None:
+    def show(manifest: Plain) -> Iterator[str]:
+        yield f"{manifest}"
+
+    showing = Rule(name=RULES[0].name, description="Shows.", severity="low", check=show)
+    served = Pack(rules=[showing, *RULES[1:]])
+    for manifest in (
+        {"apiVersion": "v1", "kind": "Secret", "stringData": {"key": PLANTED}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "data": {"key": secret({"deep": [PLANTED]})}},
+    ):
+        (said,) = served.of(showing, [manifest])
+        assert PLANTED not in said.message
+        assert "key" in said.message
+
+
+def test_only_kubernetes_objects_are_judged(pack: Pack) -> None:
+    assert pack.analyze({"kind": "Pod", "spec": {"containers": [{}]}}, "random:index:RandomPassword") == []

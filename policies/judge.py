@@ -1,0 +1,79 @@
+"""Judge objects by rules: no exception escapes, and what cannot be judged is a breach."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any, cast
+
+from policies.plain import objects
+from policies.rules.rule import Manifest, Rule, StackRule, UnreadableError
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One breach: of which rule, by which object, as `Deployment app/api`, and where and how to put it right."""
+
+    rule: str
+    resource: str
+    message: str
+
+
+def reference(manifest: Manifest) -> str:
+    """Return how a person names an object: `Deployment app/api`. It never raises."""
+    metadata = manifest.get("metadata")
+    fields = cast("Manifest", metadata) if isinstance(metadata, dict) else {}
+    name = [part for key in ("namespace", "name") if isinstance(part := fields.get(key), str)]
+    kind = manifest.get("kind")
+    return f"{kind if isinstance(kind, str) else 'object'} {'/'.join(name) or 'without a known name'}"
+
+
+def judge(rule: Rule, properties: Manifest, token: str = "") -> list[Finding]:
+    """Return the breaches of a rule by one resource; `token` is its type, where it has one."""
+
+    def breaches() -> Iterator[Finding]:
+        for path, manifest in objects(properties, token):
+            for message in _guarded(rule.check(manifest)):
+                yield Finding(rule.name, reference(manifest), f"{path}{message}")
+
+    return [
+        found if isinstance(found, Finding) else Finding(rule.name, reference(properties), found)
+        for found in _guarded(breaches())
+    ]
+
+
+def judge_stack(rule: StackRule, resources: Sequence[tuple[Manifest, str]]) -> list[Finding]:
+    """Return the breaches of a rule by all resources together, each with its type."""
+
+    def breaches() -> Iterator[Finding]:
+        manifests = [manifest for properties, token in resources for _path, manifest in objects(properties, token)]
+        for manifest, message in rule.check(manifests):
+            yield Finding(rule.name, reference(manifest), message)
+
+    return [
+        found if isinstance(found, Finding) else Finding(rule.name, "stack", found) for found in _guarded(breaches())
+    ]
+
+
+def judge_all(rules: Sequence[Rule | StackRule], resources: Sequence[tuple[Manifest, str]]) -> list[Finding]:
+    """Return the breaches of all rules, in a stable order."""
+    found = list[Finding]()
+    for rule in rules:
+        if isinstance(rule, StackRule):
+            found += judge_stack(rule, resources)
+        else:
+            found += [finding for properties, token in resources for finding in judge(rule, properties, token)]
+    return sorted(found)
+
+
+def _guarded(messages: Iterator[Any]) -> Iterator[Any]:
+    """Yield what a check yields; in place of an exception, a message that says why, without any value."""
+    try:
+        yield from messages
+    except UnreadableError as error:
+        yield f"cannot be judged: {error}; give it a value that a preview knows and may show"
+    except Exception as error:  # noqa: BLE001 - one rule that fails must not keep the others from being judged
+        # The error's own text may hold a value of the object, even a secret one.
+        frame = extract_tb(error.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}, line {frame.lineno}"
+        yield f"cannot be judged: {type(error).__name__} in {where}; correct the object's shape, or the rule"

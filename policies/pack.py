@@ -1,0 +1,110 @@
+"""The rules as policies of the SDK: one for each, at the level the stack has for it, and two that keep the exemptions honest."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from pulumi_policy import (
+    EnforcementLevel,
+    Policy,
+    ReportViolation,
+    ResourceValidationArgs,
+    ResourceValidationPolicy,
+    Severity,
+    StackValidationArgs,
+    StackValidationPolicy,
+)
+
+from policies import exemptions, levels, sdk
+from policies.judge import Finding, judge, judge_all, judge_stack
+from policies.rules import RULES, Rule, StackRule
+from policies.rules.rule import Manifest
+
+
+def policies(
+    stack: str,
+    rules: Sequence[Rule | StackRule] = RULES,
+    *,
+    directory: Path = levels.HERE,
+    today: Callable[[], date] = exemptions.today,
+) -> list[Policy]:
+    """Return the pack for a stack; raise PackError if one of its files in `directory` is wrong."""
+    names = [rule.name for rule in rules]
+    pack = _Pack(
+        rules,
+        levels.levels(stack, names, directory),
+        exemptions.load(stack, names, directory / exemptions.FILE.name),
+        today,
+    )
+    sdk.read_once()
+    return [*(pack.policy(rule) for rule in rules), *pack.on_exemptions()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pack:
+    rules: Sequence[Rule | StackRule]
+    levels: Mapping[str, levels.Level]
+    exempted: Sequence[exemptions.Exemption]
+    today: Callable[[], date]
+
+    def policy(self, rule: Rule | StackRule) -> Policy:
+        level, severity = EnforcementLevel(self.levels[rule.name]), Severity(rule.severity)
+        if isinstance(rule, StackRule):
+            return StackValidationPolicy(rule.name, rule.description, self._on_stack(rule), level, severity=severity)
+        return ResourceValidationPolicy(rule.name, rule.description, self._on_resource(rule), level, severity=severity)
+
+    def on_exemptions(self) -> list[Policy]:
+        """Return what shows each breach that is suppressed, and what refuses an exemption that may be none."""
+        return [
+            StackValidationPolicy(
+                "exempted", "Breaches that are allowed for a while.", self._shown, EnforcementLevel.ADVISORY
+            ),
+            StackValidationPolicy(
+                "exemptions", "Exemptions are needed, approved and in force.", self._kept, EnforcementLevel.MANDATORY
+            ),
+        ]
+
+    def _on_resource(self, rule: Rule) -> Callable[[ResourceValidationArgs, ReportViolation], None]:
+        def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
+            if not args.resource_type.startswith("kubernetes:"):
+                args.not_applicable("not a Kubernetes object")
+            for finding in self._open(judge(rule, dict(args.props), args.resource_type)):
+                report(finding.message, None)
+
+        return validate
+
+    def _on_stack(self, rule: StackRule) -> Callable[[StackValidationArgs, ReportViolation], None]:
+        def validate(args: StackValidationArgs, report: ReportViolation) -> None:
+            for finding in self._open(judge_stack(rule, _resources(args))):
+                report(f"{finding.resource}: {finding.message}", None)
+
+        return validate
+
+    def _shown(self, args: StackValidationArgs, report: ReportViolation) -> None:
+        for finding in self._of_exempted(args):
+            if exemption := exemptions.suppressed(finding, self.exempted, self.today()):
+                until = f"until {exemption.expires} by {exemption.approver}: {exemption.reason}"
+                report(f"{finding.rule}: {finding.resource}: {finding.message} (exempted {until})", None)
+
+    def _kept(self, args: StackValidationArgs, report: ReportViolation) -> None:
+        for finding in exemptions.complaints(self.exempted, self._of_exempted(args), self.today()):
+            report(f"{finding.resource}: {finding.message}", None)
+
+    def _of_exempted(self, args: StackValidationArgs) -> list[Finding]:
+        """Return the breaches of the rules that have an exemption, all of them: the others need not be judged again."""
+        wanted = {exemption.rule for exemption in self.exempted}
+        return judge_all([rule for rule in self.rules if rule.name in wanted], _resources(args)) if wanted else []
+
+    def _open(self, findings: Sequence[Finding]) -> list[Finding]:
+        return [found for found in findings if not exemptions.suppressed(found, self.exempted, self.today())]
+
+
+def _resources(args: StackValidationArgs) -> list[tuple[Manifest, str]]:
+    """Return the Kubernetes resources by URN: the engine sends them in another order each time."""
+    found = sorted(args.resources, key=lambda resource: resource.urn)
+    return [
+        (dict(resource.props), resource.resource_type)
+        for resource in found
+        if resource.resource_type.startswith("kubernetes:")
+    ]

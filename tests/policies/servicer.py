@@ -1,0 +1,87 @@
+"""The pack behind the SDK's own servicer: what is judged went through protobuf, as it does from the engine."""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from google.protobuf.struct_pb2 import Struct
+from pulumi.runtime.proto import analyzer_pb2
+from pulumi_policy import EnforcementLevel, deserialize, proxy
+from pulumi_policy import policy as sdk
+
+from policies import exemptions, levels
+from policies.pack import policies
+from policies.rules import RULES, Rule, StackRule
+
+UNKNOWN = proxy.UNKNOWN_STRING_VALUE
+
+Manifest = dict[str, Any]
+
+
+def secret(value: Any) -> Manifest:
+    """Return a value as the engine sends it when it is secret."""
+    return {deserialize.SPECIAL_SIG_KEY: deserialize.SPECIAL_SECRET_SIG, "value": value}
+
+
+class Said(NamedTuple):
+    """One diagnostic."""
+
+    rule: str
+    level: str
+    message: str
+
+
+class Pack:
+    """The pack as it is served for a stack."""
+
+    def __init__(
+        self,
+        stack: str = "prod",
+        rules: Sequence[Rule | StackRule] = RULES,
+        directory: Path = levels.HERE,
+        today: Callable[[], date] = exemptions.today,
+    ) -> None:
+        found = policies(stack, rules, directory=directory, today=today)
+        self.servicer: Any = sdk._PolicyAnalyzerServicer("platform", "1.0.0", found, EnforcementLevel.MANDATORY)
+
+    def analyze(self, manifest: Manifest, token: str = "") -> list[Said]:
+        """Return what is said of one resource by the rules that look at each by itself."""
+        request = analyzer_pb2.AnalyzeRequest(**_resource(manifest, token, 0))
+        return _said(self.servicer.Analyze(request, None))
+
+    def analyze_stack(self, manifests: Sequence[Manifest]) -> list[Said]:
+        """Return what is said of all resources together."""
+        resources = [analyzer_pb2.AnalyzerResource(**_resource(each, "", n)) for n, each in enumerate(manifests)]
+        return _said(self.servicer.AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(resources=resources), None))
+
+    def of(self, rule: Rule | StackRule, manifests: Sequence[Manifest]) -> list[Said]:
+        """Return what a rule says of resources, whichever sort of rule it is."""
+        if isinstance(rule, StackRule):
+            said = self.analyze_stack(manifests)
+        else:
+            said = [each for manifest in manifests for each in self.analyze(manifest)]
+        return [each for each in said if each.rule == rule.name]
+
+
+def token(manifest: Manifest) -> str:
+    """Return the type that the provider has for an object."""
+    version, kind = manifest.get("apiVersion"), manifest.get("kind")
+    group = version if isinstance(version, str) and "/" in version else f"core/{version}"
+    return f"kubernetes:{group}:{kind if isinstance(kind, str) else 'Deployment'}"
+
+
+def _resource(manifest: Manifest, given: str, number: int) -> dict[str, Any]:
+    properties = Struct()
+    properties.update(manifest)
+    kind = given or token(manifest)
+    urn = f"urn:pulumi:prod::platform::{kind}::it-{number}"
+    return {"type": kind, "urn": urn, "name": f"it-{number}", "properties": properties}
+
+
+def _said(response: Any) -> list[Said]:
+    names = {0: "advisory", 1: "mandatory"}
+    diagnostics: list[Any] = list(response.diagnostics)
+    return [
+        Said(found.policyName, names[found.enforcementLevel], found.message.partition("\n")[2]) for found in diagnostics
+    ]
