@@ -8,7 +8,7 @@ PYTHON := $(LOCAL) run
 SOURCES := __main__.py components policies local workload images tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview render restore status url logs packages check types unit format test docs bench soak lock
+.PHONY: help up down preview render policy restore status url logs packages check types unit format test docs bench soak lock
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ preview: ## show what up would change
 
 render: ## write the stack's Kubernetes objects to build/STACK
 	@$(LOCAL) render $(TARGET)
+
+policy: ## judge the stack's Kubernetes objects by the policy pack, without a cluster
+	@$(LOCAL) policy $(TARGET)
 
 restore: ## bring the database back to a moment: make restore TO='2026-11-26T01:00:00+00:00', or TO=newest
 	@$(LOCAL) restore $(TARGET) --to '$(TO)'

@@ -1,4 +1,4 @@
-"""What a person can ask for: `up`, `down`, `preview`, `render`, `status`, `url`, `logs`."""
+"""What a person can ask for: `up`, `down`, `preview`, `render`, `policy`, `status`, `url`, `logs`."""
 
 import os
 import shutil
@@ -13,6 +13,7 @@ from local import database, images, node, restoring, toolchain
 from local.command import output
 from local.engine import Cluster, Engine, users_own
 from local.packages import TESTED_SERVERS, install_debian_packages, virtual_environment
+from local.policy import judge
 from local.problem import Problem
 from local.steps import Steps
 
@@ -79,6 +80,11 @@ def render(target: Target) -> None:
     directory = ROOT / "build" / target.stack
     count = engine(target, offline=True).render(directory)
     print(f"{count} objects in {directory.relative_to(ROOT)}")
+
+
+def policy(target: Target) -> int:
+    """Judge what the stack renders by the policy pack, without a cluster; exit code 1 for a breach, 2 if it cannot be."""
+    return judge(lambda: engine(target, offline=True))
 
 
 def status(target: Target) -> int:
@@ -148,6 +154,7 @@ STACK_VERBS: dict[str, Callable[[Target], int | None]] = {
     "down": down,
     "preview": preview,
     "render": render,
+    "policy": policy,
     "status": status,
     "url": url,
 }

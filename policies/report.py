@@ -5,6 +5,7 @@ or the rendered files cannot be read.
 """
 
 import sys
+import traceback
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -55,8 +56,14 @@ def main() -> int:
     except (levels.PackError, OSError, yaml.YAMLError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Exception:  # noqa: BLE001 - what fails in the pack itself must not look like a breach
+        traceback.print_exc()
+        return 2
+    if not files:
+        print(f"error: {directory}: no rendered objects", file=sys.stderr)
+        return 2
     print("\n".join(lines))
-    return code if files else 2
+    return code
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from local.engine import stackfile
+from local.policy import judge
 from local.problem import Problem
 from tests.engine.conftest import ROOT, MakeEngine, configure
 
@@ -171,3 +172,22 @@ def test_what_this_machine_knows_is_added_and_wins(make_engine: MakeEngine, toy:
     text = (tmp_path / "build" / "default" / f"configmap-words-{stackfile.project(toy)}.yaml").read_text()
     assert yaml.safe_load(text)["data"]["word"] == "of this machine"
     assert "of this machine" not in (toy / "Pulumi.dev.yaml").read_text()
+
+
+def test_the_rendered_program_is_judged_without_a_cluster(
+    make_engine: MakeEngine, platform: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert judge(lambda: make_engine(platform, stack="prod")) == 0
+    assert re.fullmatch(r"prod: \d+ objects, \d+ rules, 0 broken\n", capfd.readouterr().out)
+    program = (platform / "__main__.py").read_text()
+    (platform / "__main__.py").unlink()
+    metadata, spec = {"name": "bare", "namespace": "bare"}, {"containers": [{"name": "bare", "image": "bare"}]}
+    pod = f'kubernetes.core.v1.Pod("bare", metadata={metadata}, spec={spec}, opts=there)'
+    (platform / "__main__.py").write_text(f"{program}\n{pod}\n")
+    assert judge(lambda: make_engine(platform, stack="prod")) == 1
+    shown = capfd.readouterr().out
+    assert "mandatory: pod-non-root: Pod bare/bare: spec.containers[0] may run as root" in shown
+    assert "mandatory: network-default-deny: Pod bare/bare: " in shown
+    (platform / "__main__.py").write_text("raise ValueError('refused')")
+    assert judge(lambda: make_engine(platform, stack="prod")) == 2
+    assert "refused" in capfd.readouterr().err

@@ -1,0 +1,64 @@
+"""The report without an engine: one line for each broken rule, and an exit code that tells a breach from a failure."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from policies.report import main, report
+from tests.policies.fixtures import compliant, replaced
+from tests.policies.servicer import Manifest
+
+CONTAINER = (0, "spec", "template", "spec", "containers", 0)
+
+
+def test_a_broken_rule_is_one_line_with_its_first_objects_and_the_fix() -> None:
+    bare = replaced(compliant(), (*CONTAINER, "resources"), {})[0]
+    many: list[Manifest] = [{**bare, "metadata": {"namespace": "app", "name": f"api-{n}"}} for n in range(5)]
+    lines, code = report("prod", [*many, *compliant()])
+    shown = "; ".join(
+        f"Deployment app/api-{n}: spec.template.spec.containers[0] may use all of a node's memory; set resources.limits.memory"
+        for n in range(3)
+    )
+    assert lines == [f"mandatory: pod-bounded-memory: {shown}; and 2 more", "prod: 7 objects, 6 rules, 1 broken"]
+    assert code == 1
+
+
+def test_what_is_advisory_is_shown_and_breaks_nothing() -> None:
+    lines, code = report("dev", replaced(compliant(), (*CONTAINER, "resources"), {}))
+    assert lines[0].startswith("advisory: pod-bounded-memory: Deployment app/api: ")
+    assert code == 0
+
+
+def test_what_a_render_hides_cannot_be_judged() -> None:
+    for hidden in ("<secret>", "<known after up>"):
+        lines, code = report("prod", replaced(compliant(), (*CONTAINER, "image"), hidden))
+        assert "mandatory: pod-pinned-image: Deployment app/api: cannot be judged: spec.template" in lines[0]
+        assert code == 1
+
+
+@pytest.mark.parametrize(
+    ("texts", "code", "said"),
+    [
+        ([yaml.safe_dump(each) for each in compliant()], 0, "prod: 2 objects, 6 rules, 0 broken"),
+        ([yaml.safe_dump(compliant()[0])], 1, "mandatory: network-default-deny: Deployment app/api"),
+        (["{"], 2, "error: "),
+        (["[]"], 2, "Traceback"),
+        ([], 2, "no rendered objects"),
+    ],
+)
+def test_the_exit_code_tells_a_breach_from_a_failure(  # noqa: PLR0917
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    texts: list[str],
+    code: int,
+    said: str,
+) -> None:
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.yaml").write_text(text)
+    monkeypatch.setattr(sys, "argv", ["report", "prod", str(tmp_path)])
+    assert main() == code
+    shown = capfd.readouterr()
+    assert said in shown.out + shown.err
