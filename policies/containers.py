@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from policies.rules.rule import Manifest, at
+from policies.rules.rule import Manifest, Unreadable, at
 
 _TEMPLATE = "spec.template.spec"
 _POD_PATHS = {
@@ -58,7 +58,7 @@ def containers(manifest: Manifest) -> Iterator[Container]:
 def _embedded(value: Any, path: str) -> Iterator[tuple[str, Manifest]]:
     if isinstance(value, dict):
         items = cast("Manifest", value)
-        if any(isinstance(items.get(sort), list) for sort in _SORTS):
+        if any(isinstance(items.get(sort), (list, Unreadable)) for sort in _SORTS):
             yield path, items
         for key, inner in items.items():
             yield from _embedded(inner, f"{path}.{key}".lstrip("."))

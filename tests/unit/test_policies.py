@@ -1,12 +1,14 @@
 """Each rule fires on what it forbids, not on what it allows, and not on any stack of ours; nothing it meets makes it fail."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from policies.plain import objects
 from policies.rules import RULES, Rule, StackRule
 from policies.rules.rule import Manifest as Plain
+from policies.rules.rule import Unreadable, UnreadableError, at
 from tests.policies.fixtures import SORTS, Case, cases, compliant, paths, replaced
 from tests.policies.servicer import UNKNOWN, Manifest, Pack, secret
 from tests.render import STACKS, committed
@@ -17,6 +19,31 @@ FAILING = [case for case in ALL if case.sort == "fail"]
 PLANTED = "planted-secret"
 HIDDEN: list[Any] = [UNKNOWN, secret(PLANTED)]
 ODD: tuple[Any, ...] = (None, "", "odd", 0, 3.5, True, [], {}, [None], [[]], {"items": [1]}, secret([PLANTED]))
+
+LOOKS: list[Callable[[Any], object]] = [
+    lambda value: value == 0,
+    lambda value: value != 0,
+    lambda value: value in (0, 1),
+    lambda value: "ALL" in value,
+    lambda value: not value,
+    lambda value: value < 1,
+    list,
+    len,
+    lambda value: value["key"],
+    lambda value: f"{value}",
+    lambda value: {value: 1},
+    lambda value: at({"spec": value}, "spec.replicas"),
+    lambda value: at({"spec": value}, "spec"),
+]
+TYPED: list[tuple[Manifest, str, list[str]]] = [
+    ({"kind": "Deployment"}, "kubernetes:apps/v1:DeploymentPatch", ["Deployment"]),
+    ({"kind": "DeploymentPatch"}, "kubernetes:apps/v1:DeploymentPatch", ["Deployment"]),
+    ({}, "kubernetes:apps/v1:DeploymentPatch", ["Deployment"]),
+    ({"items": [{}, {"kind": "Pod"}]}, "kubernetes:apps/v1:DeploymentList", ["Deployment", "Pod"]),
+    ({"kind": "List", "items": [{"kind": "PodList", "items": [{}]}]}, "", ["Pod"]),
+    ({"kind": "AllowList"}, "", ["AllowList"]),
+    ({"kind": "JSONPatch"}, "", ["JSONPatch"]),
+]
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +180,31 @@ def test_the_values_of_a_secret_are_not_for_rules_to_see() -> None:
 
 def test_only_kubernetes_objects_are_judged(pack: Pack) -> None:
     assert pack.analyze({"kind": "Pod", "spec": {"containers": [{}]}}, "random:index:RandomPassword") == []
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_whoever_looks_at_what_cannot_be_read_is_told(look: Callable[[Any], object]) -> None:
+    with pytest.raises(UnreadableError, match=r"^spec is a secret$"):
+        look(Unreadable("spec", "a secret"))
+
+
+def test_a_pod_whose_containers_are_unknown_is_one_in_any_kind(pack: Pack) -> None:
+    for kind in ("Deployment", "Rollout"):
+        changed = replaced(compliant()[0], ("spec", "template", "spec", "containers"), UNKNOWN)
+        said = pack.analyze({**changed, "kind": kind})
+        assert {each.rule for each in said} == {rule.name for rule in RULES if isinstance(rule, Rule)}
+
+
+@pytest.mark.parametrize(("properties", "token", "kinds"), TYPED)
+def test_lists_and_patches_are_what_they_are_of(properties: Manifest, token: str, kinds: list[str]) -> None:
+    assert [manifest["kind"] for _path, manifest in objects(properties, token)] == kinds
+
+
+def test_whole_numbers_are_shown_as_they_were_written() -> None:
+    def show(manifest: Plain) -> Iterator[str]:
+        yield f"{manifest['spec']}"
+
+    showing = Rule(name=RULES[0].name, description="Shows.", severity="low", check=show)
+    manifest = {"kind": "Service", "spec": {"port": 80, "share": 0.5}}
+    (said,) = Pack(rules=[showing, *RULES[1:]]).of(showing, [manifest])
+    assert "'port': 80," in said.message.replace("}", ",")
