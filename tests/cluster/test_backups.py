@@ -50,6 +50,7 @@ def test_the_runbook_takes_a_backup_and_tries_a_restore(node: Node, database: Da
     ):
         assert f"postgres_{name}" in metrics
     assert "pg_stat_archiver_archived_count" in metrics
+    assert metrics.count("pg_stat_replication_pg_wal_lsn_diff{") == 2, "how far each replica is behind"
 
     def claims() -> list[str]:
         return node.kubectl("get", "persistentvolumeclaims", "--namespace=data", "--output=name").split()
