@@ -55,9 +55,13 @@ class Database:
 
     def primary(self) -> str:
         """Return the name of the one pod that leads, once there is one."""
-        eventually("one pod leads", lambda: len(self.pods("primary")) == 1)
-        (name,) = self.pods("primary")
-        return name
+
+        def leading() -> str:
+            # One look must do: the label may be gone the moment after.
+            found = list(self.pods("primary"))
+            return found[0] if len(found) == 1 else ""
+
+        return eventually("one pod leads", leading)
 
     def parameters(self, login: str, address: str | None = None) -> dict[str, Any]:
         """Return what psycopg needs to connect."""
