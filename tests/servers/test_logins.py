@@ -1,16 +1,11 @@
 """What the statements about logins leave behind in the server besides the logins: no password, in no view and in no log."""
 
-import json
-import os
-import subprocess
 from collections.abc import Generator
-from pathlib import Path
 
 import pytest
 
-from tests.servers.workload_servers import PASSWORD, PostgresServer, postgres
+from tests.servers.workload_servers import PostgresServer, postgres
 
-_IMAGE = Path(__file__).parents[2] / "images" / "postgres"
 _LOGINS = {"migration": "canary-one", "application_2": "canary-two", "reader_2": "canary-three"}
 _OWN = {"replication": "canary-four", "rewind": "canary-five"}
 
@@ -18,31 +13,13 @@ _OWN = {"replication": "canary-four", "rewind": "canary-five"}
 @pytest.fixture(scope="module")
 def server() -> Generator[PostgresServer]:
     with postgres() as server:
-        # As the program configures it.
-        server.admin("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements', 'pgaudit'")
-        server.stop()
-        server.start()
+        server.audited()
         server.admin("ALTER SYSTEM SET pgaudit.log = 'ddl, role'")
         server.admin("SELECT pg_reload_conf()")
         server.admin("CREATE EXTENSION pg_stat_statements")
         for role in _OWN:
             server.admin(f"CREATE ROLE {role} LOGIN")
         yield server
-
-
-def _run(server: PostgresServer, name: str, logins: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PGHOST": "127.0.0.1",
-        "PGPORT": str(server.port),
-        "PGUSER": "superuser",
-        "PGPASSWORD": PASSWORD,
-        "PGDATABASE": "postgres",
-        "POSTGRES_DATABASE": "jobs",
-        "POSTGRES_LOGINS": json.dumps(logins),
-    }
-    command = ["psql", "--quiet", "--no-psqlrc", f"--file={_IMAGE / name}.sql"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +29,7 @@ def test_no_password_is_in_the_statistics_or_in_the_log(
     server: PostgresServer, name: str, logins: dict[str, str]
 ) -> None:
     server.admin("SELECT pg_stat_statements_reset()")
-    done = _run(server, name, logins)
+    done = server.statements(name, logins)
     assert done.returncode == 0, done.stderr
     assert "canary" not in done.stdout + done.stderr
     assert server.admin("SELECT query FROM pg_stat_statements WHERE query ~ 'canary'") == []

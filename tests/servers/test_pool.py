@@ -1,11 +1,7 @@
 """How many connections the pool opens, with the real PgBouncer as the program configures it, all logins of a rotation together."""
 
-import json
-import os
-import subprocess
 from collections.abc import Generator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,30 +12,16 @@ from components.tier_settings import PgBouncerSettings
 from tests.processes import as_user, eventually, folder_of, free_port, listens, program, running
 from tests.servers.workload_servers import PASSWORD, PostgresServer, postgres
 
-_LOGINS = Path(__file__).parents[2] / "images" / "postgres" / "logins.sql"
 _CONNECTIONS = 4
 
 
 @pytest.fixture(scope="module")
 def server() -> Generator[PostgresServer]:
     with postgres() as server:
-        server.admin("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements', 'pgaudit'")
-        server.stop()
-        server.start()
+        server.audited()
         server.admin("CREATE ROLE rewind")
         names = ("migration", "application", "application_2", "pooler", "pooler_2")
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PGHOST": "127.0.0.1",
-            "PGPORT": str(server.port),
-            "PGUSER": "superuser",
-            "PGPASSWORD": PASSWORD,
-            "PGDATABASE": "postgres",
-            "POSTGRES_DATABASE": "jobs",
-            "POSTGRES_LOGINS": json.dumps(dict.fromkeys(names, PASSWORD)),
-        }
-        command = ["psql", "--quiet", "--no-psqlrc", f"--file={_LOGINS}"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        done = server.statements("logins", dict.fromkeys(names, PASSWORD))
         assert done.returncode == 0, done.stderr
         yield server
 

@@ -1,8 +1,10 @@
 """Real servers from Debian's packages, on loopback, set up as the platform does: PostgreSQL, Redis, Memcached."""
 
+import json
+import os
 import secrets
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from tests.processes import as_user, eventually, folder_of, free_port, listens, 
 
 POSTGRES_BINARIES = Path("/usr/lib/postgresql/15/bin")
 PASSWORD = "only-for-this-test"
+_IMAGE = Path(__file__).parents[2] / "images" / "postgres"
 # Exactly what the workload uses: a command that is missing here would be missing in the platform's ACL file too.
 REDIS_ACL = (
     f"user default off\nuser admin on >{PASSWORD} ~* +@all\n"
@@ -56,6 +59,27 @@ class PostgresServer:
         except psycopg.OperationalError:
             return False
         return True
+
+    def audited(self) -> None:
+        """Start it anew with the libraries that the program has PostgreSQL load, which the image's statements need."""
+        self.admin("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements', 'pgaudit'")
+        self.stop()
+        self.start()
+
+    def statements(self, name: str, logins: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        """Run one of the image's files about logins, told these, as its `apply-logins` does."""
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(self.port),
+            "PGUSER": "superuser",
+            "PGPASSWORD": PASSWORD,
+            "PGDATABASE": "postgres",
+            "POSTGRES_DATABASE": "jobs",
+            "POSTGRES_LOGINS": json.dumps(logins),
+        }
+        command = ["psql", "--quiet", "--no-psqlrc", f"--file={_IMAGE / name}.sql"]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     def admin(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         with self.connect(dbname=database) as connection:
