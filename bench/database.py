@@ -1,21 +1,20 @@
 """What the platform's database costs: `pgbench` on it and on a bare PostgreSQL of this machine, in turns."""
 
-import base64
-import json
 import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import yaml
 
 from bench.bare_postgres import BINARIES, SETTINGS, Bare, bare, disks
+from bench.failover import servers
 from bench.results import ROOT, Result
 from local import node, toolchain, verbs
 from local.command import output
 from local.database import Cluster
 from local.problem import Problem
+from tests.cluster.database import Database
 
 _LIMIT = 0.9
 _SECONDS, _ROUNDS, _SCALE, _TRANSACTIONS = 15, 3, 10, 1000
@@ -31,12 +30,11 @@ def pgbench() -> list[Result]:
 
     First with all servers, then with one: only then does the primary, like the bare one, share the processors with no replica.
     """
-    if not node.kubeconfig.exists():
-        raise Problem("there is no node: `make up` first, then measure")
+    database = servers()
     if not (BINARIES / "pgbench").exists():
         raise Problem(f"{BINARIES / 'pgbench'}: not installed; `make packages` installs it")
     try:
-        with _Platform().tables() as platform:
+        with _Platform(database).tables() as platform:
             thousand = _best(
                 {
                     "three servers, one replica waited for": lambda: platform.inside(""),
@@ -46,7 +44,7 @@ def pgbench() -> list[Result]:
                 }
             )
         _scale(1)
-        with _Platform().tables() as platform, disks() as (volume, plain):
+        with _Platform(database).tables() as platform, disks() as (volume, plain):
             alike = platform.sql(SETTINGS), platform.uid
             with bare(volume, *alike) as same, bare(plain, *alike) as other:
                 for server in (same, other):
@@ -104,8 +102,8 @@ def _cluster() -> Cluster:
 class _Platform:
     """The primary of the stack on this machine's node."""
 
-    def __init__(self) -> None:
-        self._cluster = _cluster()
+    def __init__(self, database: Database) -> None:
+        self._cluster, self._database = _cluster(), database
         leading = self._cluster.pods("role=primary")
         if len(leading) != 1:
             raise Problem(f"{len(leading)} pods lead the database, not one; see docs/runbooks/postgres-failover.md")
@@ -135,9 +133,7 @@ class _Platform:
         """Run it on this machine, as the application."""
         self.sql("CHECKPOINT")
         address = str(self._cluster.get("service", service)["spec"]["clusterIP"])
-        secrets: list[Any] = self._cluster.get("secrets")["items"]
-        (logins,) = [each for each in secrets if "POSTGRES_LOGINS" in each.get("data", {})]
-        passwords: dict[str, str] = json.loads(base64.b64decode(logins["data"]["POSTGRES_LOGINS"]))
-        where = {"PGHOST": address, "PGPORT": str(port), "PGUSER": "application", "PGSSLMODE": "require"}
-        env = {**where, "PGPASSWORD": passwords["application"]}
+        given = self._database.parameters("application")
+        where = {"PGHOST": address, "PGPORT": str(port), "PGSSLMODE": "require"}
+        env = {**where, "PGUSER": given["user"], "PGPASSWORD": given["password"]}
         return output([BINARIES / "pgbench", *_CLIENTS, "platform"], env=env, timeout=_SECONDS + 60)

@@ -32,10 +32,15 @@ LIMITS: Mapping[str, Limits] = {
 
 def failover() -> list[Result]:
     """Lose the primary in three ways, ten times each, under writes; nothing acknowledged may be lost, doubled or reordered."""
+    database = servers()
+    return [result for fault in LIMITS for result in lost(database, fault)]
+
+
+def servers() -> Database:
+    """Return the database of the stack on this machine's node, or say that there is none."""
     if not node.kubeconfig.exists():
         raise Problem("there is no node: `make up` first, then measure")
-    database = Database(Node(kubeconfig=node.kubeconfig, binaries=toolchain.build(lambda _text: None)))
-    return [result for fault in LIMITS for result in lost(database, fault)]
+    return Database(Node(kubeconfig=node.kubeconfig, binaries=toolchain.build(lambda _text: None)))
 
 
 def lost(database: Database, fault: str) -> list[Result]:
