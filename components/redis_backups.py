@@ -61,7 +61,7 @@ here --scan >/data/names
 while IFS= read -r name; do
     here --raw dump "$name" | head --bytes=-1 >/data/payload
     answer=$(ask -X payload restore "$name" 0 payload replace </data/payload 2>&1) || answer=${{answer:-the server hung up}}
-    [ "$answer" = OK ] || {{ echo "$name: not restored: $answer" >&2; exit 1; }}
+    [ "$answer" = OK ] || {{ echo "$name: not restored, $(wc -c </data/payload) bytes: $answer" >&2; exit 1; }}
     echo "$name: restored, entries: $(here xlen "$name")"
 done </data/names
 """

@@ -155,12 +155,16 @@ def refused(queue: Queue, why: str, **told: str) -> None:
     assert content(queue) == before
 
 
-# Redis refuses a piece over its limit and hangs up at once: whether the client reads why is a race between the two.
+# Redis refuses a piece over its limit and hangs up at once. Whether the client reads why, has its connection reset or is
+# ended by writing to it is a race between the two; how large the piece was is always said.
 @pytest.mark.parametrize(
     ("limit", "why"),
     [
-        ("proto-max-bulk-len", "(the server hung up|invalid bulk length)"),
-        ("maxmemory", "OOM command not allowed"),
+        (
+            "proto-max-bulk-len",
+            r"large: not restored, \d{7} bytes: \S.*$",
+        ),
+        ("maxmemory", r"\w+: not restored, \d+ bytes: OOM command not allowed"),
     ],
 )
 def test_a_stream_that_does_not_fit_is_named(queue: Queue, limit: str, why: str) -> None:
@@ -177,7 +181,7 @@ def test_a_stream_that_does_not_fit_is_named(queue: Queue, limit: str, why: str)
     finally:
         client.config_set(limit, before[limit])
     assert tried.returncode != 0
-    assert re.search(f"jobs:\\w+: not restored: .*{why}", tried.stderr), tried.stderr
+    assert re.search(f"^jobs:{why}", tried.stderr, re.MULTILINE), tried.stderr
 
 
 def test_a_dump_that_is_not_whole_is_not_stored(queue: Queue, tmp_path: Path) -> None:
