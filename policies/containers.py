@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from policies.rules.rule import Manifest, Unreadable, at
+from policies.rule import Manifest, Unreadable, at
 
 _TEMPLATE = "spec.template.spec"
 _POD_PATHS = {
@@ -41,6 +41,11 @@ def pods(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
         yield path, at(manifest, path, {})
     elif manifest.get("kind") != "CustomResourceDefinition":
         yield from _embedded(manifest, "")
+
+
+def has_pods(manifest: Manifest) -> bool:
+    """Return whether an object describes a pod."""
+    return any(True for _pod in pods(manifest))
 
 
 def containers(manifest: Manifest) -> Iterator[Container]:

@@ -7,7 +7,7 @@ from traceback import extract_tb
 from typing import Any, cast
 
 from policies.plain import objects
-from policies.rules.rule import Manifest, Rule, StackRule, UnreadableError
+from policies.rule import Manifest, Rule, StackRule, UnreadableError
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -20,7 +20,9 @@ class Finding:
 
 
 def reference(manifest: Manifest) -> str:
-    """Return how a person names an object: `Deployment app/api`. It never raises."""
+    """Return how a person names an object: `Deployment app/api`, `stack` for THE_STACK. It never raises."""
+    if not manifest:
+        return "stack"
     metadata = manifest.get("metadata")
     fields = cast("Manifest", metadata) if isinstance(metadata, dict) else {}
     name = [part for key in ("namespace", "name") if isinstance(part := fields.get(key), str)]
@@ -33,7 +35,7 @@ def judge(rule: Rule, properties: Manifest, token: str = "") -> list[Finding]:
 
     def breaches() -> Iterator[Finding]:
         for path, manifest in objects(properties, token):
-            for message in _guarded(rule.check(manifest)):
+            for message in _guarded(_breaches(rule, manifest)):
                 yield Finding(rule.name, reference(manifest), f"{path}{message}")
 
     return [
@@ -46,13 +48,20 @@ def judge_stack(rule: StackRule, resources: Sequence[tuple[Manifest, str]]) -> l
     """Return the breaches of a rule by all resources together, each with its type."""
 
     def breaches() -> Iterator[Finding]:
-        manifests = [manifest for properties, token in resources for _path, manifest in objects(properties, token)]
+        manifests = everything(resources)
+        if not any(rule.about(manifest) for manifest in manifests):
+            return
         for manifest, message in rule.check(manifests):
             yield Finding(rule.name, reference(manifest), message)
 
     return [
         found if isinstance(found, Finding) else Finding(rule.name, "stack", found) for found in _guarded(breaches())
     ]
+
+
+def everything(resources: Sequence[tuple[Manifest, str]]) -> list[Manifest]:
+    """Return each object of the resources, each given with its type."""
+    return [manifest for properties, token in resources for _path, manifest in objects(properties, token)]
 
 
 def judge_all(rules: Sequence[Rule | StackRule], resources: Sequence[tuple[Manifest, str]]) -> list[Finding]:
@@ -64,6 +73,11 @@ def judge_all(rules: Sequence[Rule | StackRule], resources: Sequence[tuple[Manif
         else:
             found += [finding for properties, token in resources for finding in judge(rule, properties, token)]
     return sorted(found)
+
+
+def _breaches(rule: Rule, manifest: Manifest) -> Iterator[str]:
+    if rule.about(manifest):
+        yield from rule.check(manifest)
 
 
 def _guarded(messages: Iterator[Any]) -> Iterator[Any]:

@@ -1,13 +1,17 @@
-"""How strict each stack is: `levels.STACK.json` says for every rule whether a breach stops a run, warns, or is not looked for."""
+"""How strict each stack is: `levels.STACK.json` says for each severity whether a breach stops a run, warns, or is not looked for.
+
+A rule's own name in the file says it for that rule.
+"""
 
 import difflib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
 Level = Literal["disabled", "advisory", "mandatory"]
 LEVELS: tuple[Level, ...] = ("disabled", "advisory", "mandatory")  # from the weakest to the strictest
+SEVERITIES = ("low", "medium", "high", "critical")
 STRICTEST = "prod"
 HERE = Path(__file__).parent
 
@@ -16,10 +20,10 @@ class PackError(Exception):
     """A file of the pack is wrong; the text names the file, the key, and what would be right."""
 
 
-def levels(stack: str, rules: Collection[str], directory: Path = HERE) -> Mapping[str, Level]:
-    """Return the level of each rule for a stack; one without a file of its own is held to what prod is.
+def levels(stack: str, rules: Mapping[str, str], directory: Path = HERE) -> Mapping[str, Level]:
+    """Return the level of each rule, given its severity, for a stack; one without a file of its own is held to what prod is.
 
-    Raises PackError for a file that leaves a rule out, names one that there is not, or says another word.
+    Raises PackError for a file that leaves a severity out, names a rule that there is not, or says another word.
     """
     file = directory / f"levels.{stack}.json"
     if not file.exists():
@@ -31,9 +35,10 @@ def levels(stack: str, rules: Collection[str], directory: Path = HERE) -> Mappin
     if not isinstance(read, dict):
         raise PackError(f'{file.name}: write {{"RULE": "LEVEL", …}}')
     given = cast("dict[str, Any]", read)
-    wrong = [f"{file.name}: {name}: no such rule{_meant(name, rules)}" for name in given if name not in rules]
+    known = [*SEVERITIES, *rules]
+    wrong = [f"{file.name}: {name}: no such rule{_meant(name, known)}" for name in given if name not in known]
     wrong += [
-        f"{file.name}: {name}: missing; give it one of {', '.join(LEVELS)}" for name in rules if name not in given
+        f"{file.name}: {name}: missing; give it one of {', '.join(LEVELS)}" for name in SEVERITIES if name not in given
     ]
     wrong += [
         f"{file.name}: {name}: {level!r}: no such level; the levels are {', '.join(LEVELS)}"
@@ -42,9 +47,9 @@ def levels(stack: str, rules: Collection[str], directory: Path = HERE) -> Mappin
     ]
     if wrong:
         raise PackError("\n".join(wrong))
-    return cast("Mapping[str, Level]", given)
+    return {name: given.get(name, given[severity]) for name, severity in rules.items()}
 
 
-def _meant(name: str, rules: Collection[str]) -> str:
+def _meant(name: str, rules: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, rules, n=1)
     return f"; did you mean {close[0]}?" if close else ""

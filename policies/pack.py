@@ -18,8 +18,8 @@ from pulumi_policy import (
 
 from policies import exemptions, levels, sdk
 from policies.judge import Finding, judge, judge_all, judge_stack
-from policies.rules import RULES, Rule, StackRule
-from policies.rules.rule import Manifest
+from policies.rule import Manifest, Rule, StackRule
+from policies.rules import RULES
 
 
 def policies(
@@ -30,11 +30,11 @@ def policies(
     today: Callable[[], date] = exemptions.today,
 ) -> list[Policy]:
     """Return the pack for a stack; raise PackError if one of its files in `directory` is wrong."""
-    names = [rule.name for rule in rules]
+    severities = {rule.name: rule.severity for rule in (*RULES, *rules)}
     pack = _Pack(
         rules,
-        levels.levels(stack, names, directory),
-        exemptions.load(stack, names, directory / exemptions.FILE.name),
+        levels.levels(stack, severities, directory),
+        exemptions.load(stack, severities, directory / exemptions.FILE.name),
         today,
     )
     sdk.read_once()

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from pulumi_policy import deserialize, proxy
 
-from policies.rules.rule import Manifest, Unreadable, at
+from policies.rule import Manifest, Unreadable, at
 
 _UNKNOWN = frozenset(value for name, value in vars(proxy).items() if name.startswith("UNKNOWN_"))
 _RENDERED = {"<secret>": "a secret", "<known after up>": "not known yet"}

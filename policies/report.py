@@ -9,13 +9,14 @@ import traceback
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import yaml
 
 from policies import exemptions, levels
 from policies.judge import Finding, judge_all
 from policies.plain import plain
+from policies.rule import Manifest
 from policies.rules import RULES
 
 _SHOWN = 3
@@ -23,13 +24,13 @@ _OWN: dict[str, levels.Level] = {"exemptions": "mandatory", "exempted": "advisor
 
 
 def report(
-    stack: str, manifests: Sequence[Any], directory: Path = levels.HERE, day: date | None = None
+    stack: str, manifests: Sequence[Manifest], directory: Path = levels.HERE, day: date | None = None
 ) -> tuple[list[str], int]:
     """Return the lines to show and the exit code."""
-    names = [rule.name for rule in RULES]
-    level = {**levels.levels(stack, names, directory), **_OWN}
+    severities = {rule.name: rule.severity for rule in RULES}
+    level = {**levels.levels(stack, severities, directory), **_OWN}
     day = day or exemptions.today()
-    exempted = exemptions.load(stack, names, directory / exemptions.FILE.name)
+    exempted = exemptions.load(stack, severities, directory / exemptions.FILE.name)
     found = judge_all(RULES, [(plain(manifest), "") for manifest in manifests])
     breaches: dict[str, list[Finding]] = {}
     for finding in [*found, *exemptions.complaints(exempted, found, day)]:
@@ -47,12 +48,19 @@ def _line(findings: Sequence[Finding]) -> str:
     return f"{shown}; and {more} more" if more > 0 else shown
 
 
+def _manifest(file: Path) -> Manifest:
+    read = yaml.load(file.read_text(), yaml.CSafeLoader)
+    if not isinstance(read, dict):
+        raise levels.PackError(f"{file}: no Kubernetes object; render the stack anew")
+    return cast("Manifest", read)
+
+
 def main() -> int:
     """Read, judge, print."""
     stack, directory = sys.argv[1], Path(sys.argv[2])
     try:
         files = sorted(directory.rglob("*.yaml"))
-        lines, code = report(stack, [yaml.load(file.read_text(), yaml.CSafeLoader) for file in files])
+        lines, code = report(stack, [_manifest(file) for file in files])
     except (levels.PackError, OSError, yaml.YAMLError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

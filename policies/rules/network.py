@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from policies.containers import containers
-from policies.rules.rule import Manifest, StackRule, at
+from policies.containers import containers, has_pods
+from policies.rule import Manifest, StackRule, at
 
 _WAYS = {"Ingress": "ingress", "Egress": "egress"}
 
@@ -32,6 +32,10 @@ NETWORK_RULES = (
     StackRule(
         name="network-default-deny",
         description="A namespace with pods refuses what no policy allows.",
+        why="Without it every pod reaches every other: one that is taken over reaches the database.",
+        box="internal-firewall",
+        controls=("cis:5.3.2", "nsa:C-0260"),
+        about=has_pods,
         severity="critical",
         check=_default_deny,
     ),

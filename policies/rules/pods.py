@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from policies.containers import containers
-from policies.rules.rule import Manifest, Rule, at
+from policies.containers import containers, has_pods
+from policies.rule import Manifest, Rule, at
 
 
 def _non_root(manifest: Manifest) -> Iterator[str]:
@@ -47,30 +47,60 @@ POD_RULES = (
     Rule(
         name="pod-non-root",
         description="Containers do not run as root.",
+        why="A process that breaks out of its container is then nobody on the node; as root it is root there too.",
+        box="authorization",
+        controls=(
+            "pss:restricted",
+            "cis:5.2.7",
+            "nsa:C-0013",
+        ),
+        about=has_pods,
         severity="high",
         check=_non_root,
     ),
     Rule(
         name="pod-confined",
         description="Containers hold no capability and gain no privilege.",
+        why="A capability, a set-user-ID file or an unfiltered system call is what most escapes from a container begin with.",
+        box="authorization",
+        controls=(
+            "pss:restricted",
+            "cis:5.2.2",
+            "cis:5.2.6",
+            "cis:5.2.9",
+            "nsa:C-0057",
+        ),
+        about=has_pods,
         severity="critical",
         check=_confined,
     ),
     Rule(
         name="pod-read-only",
         description="Containers cannot change their image's files.",
+        why="Who gets a shell in the container cannot leave a tool or change the program that runs next.",
+        box="authorization",
+        controls=("nsa:C-0017",),
+        about=has_pods,
         severity="medium",
         check=_read_only,
     ),
     Rule(
         name="pod-bounded-memory",
         description="Containers have a memory limit.",
+        why="One container that takes all memory has its neighbours killed.",
+        box="ddos-protection",
+        controls=("nsa:C-0271",),
+        about=has_pods,
         severity="medium",
         check=_bounded,
     ),
     Rule(
         name="pod-pinned-image",
         description="Images are named by version or digest.",
+        why="A tag that moves runs what nobody reviewed, and another program on each node.",
+        box="vulnerability-scanning",
+        controls=("nsa:C-0075",),
+        about=has_pods,
         severity="medium",
         check=_pinned,
     ),

@@ -1,11 +1,22 @@
-"""The fixtures: `fixtures/RULE.yaml` has cases that fail, pass, and nearly fail, each a change to a compliant program."""
+"""The fixtures: `fixtures/RULE.yaml` has cases that fail, pass, and nearly fail, each a change to a compliant program.
+
+The program is `fixtures/programs/PROGRAM.yaml`, where the file says `program: PROGRAM`, else `workload`. A change is made of
+
+- `merge`: objects, each merged into the program's object of the same kind and name, or added; a list replaces a list;
+- `without`: objects taken away, each as `Deployment app/api`;
+- for the Deployment of `workload`: what to change in its `container`, the `security` context of it, its `pod`; a whole
+  `securityContext` for the container; other `policies` in place of the program's NetworkPolicy.
+"""
 
 import copy
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import yaml
+
+from policies.judge import reference
 
 HERE = Path(__file__).parent / "fixtures"
 SORTS = ("fail", "pass", "near-miss")
@@ -23,16 +34,26 @@ class Case(NamedTuple):
     manifests: list[Manifest]
 
 
-def compliant() -> list[Manifest]:
-    """Return objects that no rule finds fault with: a Deployment, and the policies of its namespace."""
-    return list(yaml.safe_load_all((HERE / "compliant.yaml").read_text()))
+def compliant(program: str = "workload") -> list[Manifest]:
+    """Return the objects of a program; those of `workload` no rule finds fault with."""
+    return copy.deepcopy(_program(program))
+
+
+@cache
+def _program(name: str) -> list[Manifest]:
+    return list(yaml.safe_load_all((HERE / "programs" / f"{name}.yaml").read_text()))
 
 
 def cases(rule: str) -> list[Case]:
     """Return the cases of a rule; none if it has no file."""
     file = HERE / f"{rule}.yaml"
-    read: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text()) if file.exists() else {}
-    return [Case(rule, sort, name, _changed(change)) for sort in read for name, change in read[sort].items()]
+    read: dict[str, Any] = yaml.safe_load(file.read_text()) if file.exists() else {}
+    program = read.pop("program", "workload")
+    return [
+        Case(rule, sort, name, _changed(compliant(program), change))
+        for sort in read
+        for name, change in read[sort].items()
+    ]
 
 
 def paths(value: Any, path: Path_ = ()) -> Iterator[Path_]:
@@ -57,9 +78,29 @@ def replaced(value: Any, path: Path_, new: Any) -> Any:
     return changed
 
 
-def _changed(change: dict[str, Any]) -> list[Manifest]:
-    """Return the compliant objects with a change: to the `container`, its `security`, the `pod`, or with other `policies`."""
-    objects = compliant()
+def _changed(objects: list[Manifest], change: dict[str, Any]) -> list[Manifest]:
+    change = dict(change)
+    for wanted in change.pop("merge", []):
+        place = next((each for each in objects if reference(each) == reference(wanted)), None)
+        if place is None:
+            objects.append(wanted)
+        else:
+            _merge(place, wanted)
+    gone = set(change.pop("without", []))
+    assert gone <= {reference(each) for each in objects}, gone
+    objects = [each for each in objects if reference(each) not in gone]
+    return _workload_changed(objects, change) if change else objects
+
+
+def _merge(place: Manifest, wanted: Manifest) -> None:
+    for key, value in wanted.items():
+        if isinstance(value, dict) and isinstance(place.get(key), dict):
+            _merge(place[key], cast("Manifest", value))
+        else:
+            place[key] = value
+
+
+def _workload_changed(objects: list[Manifest], change: dict[str, Any]) -> list[Manifest]:
     pod = objects[0]["spec"]["template"]["spec"]
     container = pod["containers"][0]
     container.update(change.get("container", {}))

@@ -1,7 +1,9 @@
 """The pack behind the SDK's own servicer: what is judged went through protobuf, as it does from the engine."""
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +14,8 @@ from pulumi_policy import policy as sdk
 
 from policies import exemptions, levels
 from policies.pack import policies
-from policies.rules import RULES, Rule, StackRule
+from policies.rule import Rule, StackRule
+from policies.rules import RULES
 
 UNKNOWN = proxy.UNKNOWN_STRING_VALUE
 
@@ -30,6 +33,16 @@ class Said(NamedTuple):
     rule: str
     level: str
     message: str
+
+
+def said_by(rule: Rule | StackRule, manifests: Sequence[Manifest], stack: str = "prod") -> list[Said]:
+    """Return what one rule, served alone, says of resources, whichever sort of rule it is."""
+    served = _alone(rule, stack)
+    if isinstance(rule, StackRule):
+        said = served.analyze_stack(manifests)
+    else:
+        said = [each for manifest in manifests for each in served.analyze(manifest)]
+    return [each for each in said if each.rule == rule.name]
 
 
 class Pack:
@@ -55,20 +68,27 @@ class Pack:
         resources = [analyzer_pb2.AnalyzerResource(**_resource(each, "", n)) for n, each in enumerate(manifests)]
         return _said(self.servicer.AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(resources=resources), None))
 
-    def of(self, rule: Rule | StackRule, manifests: Sequence[Manifest]) -> list[Said]:
-        """Return what a rule says of resources, whichever sort of rule it is."""
-        if isinstance(rule, StackRule):
-            said = self.analyze_stack(manifests)
-        else:
-            said = [each for manifest in manifests for each in self.analyze(manifest)]
-        return [each for each in said if each.rule == rule.name]
-
 
 def token(manifest: Manifest) -> str:
     """Return the type that the provider has for an object."""
     version, kind = manifest.get("apiVersion"), manifest.get("kind")
     group = version if isinstance(version, str) and "/" in version else f"core/{version}"
     return f"kubernetes:{group}:{kind if isinstance(kind, str) else 'Deployment'}"
+
+
+def without_coverage(directory: Path, **levels_: str) -> Path:
+    """Write levels and exemptions for a few objects, of which most boxes have none; return where."""
+    for stack in ("dev", "prod"):
+        given = json.loads((levels.HERE / f"levels.{stack}.json").read_text())
+        text = json.dumps({**given, "security-boxes-covered": "disabled", **levels_})
+        (directory / f"levels.{stack}.json").write_text(text)
+    (directory / "exemptions.yaml").write_text("[]")
+    return directory
+
+
+@cache
+def _alone(rule: Rule | StackRule, stack: str) -> Pack:
+    return Pack(stack, rules=[rule])
 
 
 def _resource(manifest: Manifest, given: str, number: int) -> dict[str, Any]:

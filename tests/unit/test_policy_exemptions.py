@@ -12,8 +12,7 @@ from policies.levels import PackError
 from policies.report import report
 from policies.rules import RULES
 from tests.policies.fixtures import compliant, replaced
-from tests.policies.servicer import Manifest, Pack, Said
-from tests.render import ROOT
+from tests.policies.servicer import Manifest, Pack, Said, without_coverage
 
 NAMES = [rule.name for rule in RULES]
 TODAY = date(2027, 4, 30)
@@ -35,8 +34,7 @@ def broken() -> list[Manifest]:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    (tmp_path / "levels.prod.json").write_text((ROOT / "policies" / "levels.prod.json").read_text())
-    return tmp_path
+    return without_coverage(tmp_path)
 
 
 def judged(

@@ -9,15 +9,21 @@ import yaml
 from policies.report import main, report
 from policies.rules import RULES
 from tests.policies.fixtures import compliant, replaced
-from tests.policies.servicer import Manifest
+from tests.policies.servicer import Manifest, without_coverage
+from tests.render import committed
 
 CONTAINER = (0, "spec", "template", "spec", "containers", 0)
 
 
-def test_a_broken_rule_is_one_line_with_its_first_objects_and_the_fix() -> None:
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return without_coverage(tmp_path)
+
+
+def test_a_broken_rule_is_one_line_with_its_first_objects_and_the_fix(directory: Path) -> None:
     bare = replaced(compliant(), (*CONTAINER, "resources"), {})[0]
     many: list[Manifest] = [{**bare, "metadata": {"namespace": "app", "name": f"api-{n}"}} for n in range(5)]
-    lines, code = report("prod", [*many, *compliant()])
+    lines, code = report("prod", [*many, *compliant()], directory)
     shown = "; ".join(
         f"Deployment app/api-{n}: spec.template.spec.containers[0] may use all of a node's memory; set resources.limits.memory"
         for n in range(3)
@@ -29,15 +35,15 @@ def test_a_broken_rule_is_one_line_with_its_first_objects_and_the_fix() -> None:
     assert code == 1
 
 
-def test_what_is_advisory_is_shown_and_breaks_nothing() -> None:
-    lines, code = report("dev", replaced(compliant(), (*CONTAINER, "resources"), {}))
+def test_what_is_advisory_is_shown_and_breaks_nothing(directory: Path) -> None:
+    lines, code = report("dev", replaced(compliant(), (*CONTAINER, "resources"), {}), directory)
     assert lines[0].startswith("advisory: pod-bounded-memory: Deployment app/api: ")
     assert code == 0
 
 
-def test_what_a_render_hides_cannot_be_judged() -> None:
+def test_what_a_render_hides_cannot_be_judged(directory: Path) -> None:
     for hidden in ("<secret>", "<known after up>"):
-        lines, code = report("prod", replaced(compliant(), (*CONTAINER, "image"), hidden))
+        lines, code = report("prod", replaced(compliant(), (*CONTAINER, "image"), hidden), directory)
         assert "mandatory: pod-pinned-image: Deployment app/api: cannot be judged: spec.template" in lines[0]
         assert code == 1
 
@@ -45,10 +51,10 @@ def test_what_a_render_hides_cannot_be_judged() -> None:
 @pytest.mark.parametrize(
     ("texts", "code", "said"),
     [
-        ([yaml.safe_dump(each) for each in compliant()], 0, f"prod: 2 objects, {len(RULES)} rules, 0 broken"),
+        ([yaml.safe_dump(each) for each in committed("prod").manifests], 0, f"objects, {len(RULES)} rules, 1 broken"),
         ([yaml.safe_dump(compliant()[0])], 1, "mandatory: network-default-deny: Deployment app/api"),
         (["{"], 2, "error: "),
-        (["[]"], 2, "Traceback"),
+        (["[]"], 2, "no Kubernetes object"),
         ([], 2, "no rendered objects"),
     ],
 )

@@ -1,7 +1,7 @@
 """What a rule is, and how it reads what it judges."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, cast
 
 Manifest = dict[str, Any]
@@ -42,24 +42,51 @@ def at(value: Any, path: str, default: Any = None) -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One thing that must hold for every object it applies to.
+class Described:
+    """What is known of any rule: its name, what holds in one sentence, and why: what an attacker or a bad day makes of a breach.
 
-    `check` yields a message for each breach: where it is, and what to change; never the value it found. It reads plain data
-    and looks at nothing else. `severity` says how bad a breach is; whether it stops a run is for the stack's levels to say.
+    `box` is one of policies.boxes.BOXES. `controls` are the frameworks' own numbers for it, as `cis:5.2.2`, `pss:baseline`,
+    `nsa:C-0057`. `severity` says how bad a breach is; whether it stops a run is for the stack's levels to say.
     """
 
     name: str
     description: str
+    why: str
+    box: str
     severity: Severity
+    controls: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule(Described):
+    """One thing that must hold for every object that `about` says it is about.
+
+    `check` yields a message for each breach: where it is, a semicolon, and what to change; never the value it found. It reads
+    plain data and looks at nothing else.
+    """
+
+    about: Callable[[Manifest], bool]
     check: Callable[[Manifest], Iterator[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StackRule:
-    """One thing that must hold for all objects of a stack together; `check` names the object that each breach is of."""
+class StackRule(Described):
+    """One thing that must hold for all objects of a stack together, if it has one of those that `about` says it is about.
 
-    name: str
-    description: str
-    severity: Severity
+    `check` is given all objects, and names the one that each breach is of, THE_STACK where something is not there at all.
+    """
+
+    about: Callable[[Manifest], bool]
     check: Callable[[Sequence[Manifest]], Iterator[tuple[Manifest, str]]]
+
+
+THE_STACK: Manifest = {}
+
+
+def kinds(*wanted: str) -> Callable[[Manifest], bool]:
+    """Return what tells whether an object is of one of some kinds."""
+
+    def of_kind(manifest: Manifest) -> bool:
+        return at(manifest, "kind") in wanted
+
+    return of_kind
