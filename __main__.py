@@ -14,6 +14,7 @@ security = tiers.Namespace("security", settings.quota, opts=there)
 certificates = tiers.CertManager(
     "cert-manager", settings.cert_manager, namespace=security, api_server=settings.api_server
 )
+tiers.Admission("admission", opts=there)
 storage = tiers.Storage("storage", settings.storage, opts=there)
 data = tiers.Namespace("data", settings.quota, issuer=certificates.issuer, after=[storage], opts=there)
 app = tiers.Namespace("app", settings.quota, issuer=certificates.issuer, opts=there)
@@ -28,7 +29,6 @@ memcached = tiers.Memcached("memcached", settings.memcached, namespace=data)
 snapshots = tiers.Snapshots(
     "snapshots", settings.storage, namespace=data, api_server=settings.api_server, of=[postgres, redis]
 )
-
 migration = tiers.Migration("migration", settings.api, namespace=app, talks_to=[postgres.owner], after=[postgres])
 api = tiers.Api(
     "api",

@@ -1,5 +1,6 @@
 """The platform's tiers: one file per thing a person would draw, building blocks beside them."""
 
+from components.admission import Admission
 from components.api import Api
 from components.backups import Backups
 from components.cert_manager import CertManager
@@ -21,6 +22,7 @@ from components.storage import Storage
 from components.worker import Workers
 
 __all__ = [
+    "Admission",
     "Api",
     "Backups",
     "CertManager",

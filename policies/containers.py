@@ -7,7 +7,7 @@ from typing import Any, cast
 from policies.rule import Manifest, Unreadable, at
 
 _TEMPLATE = "spec.template.spec"
-_POD_PATHS = {
+POD_PATHS = {
     "Pod": "spec",
     "PodTemplate": "template.spec",
     "Deployment": _TEMPLATE,
@@ -36,7 +36,7 @@ class Container:
 
 def pods(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
     """Yield each pod that an object describes, with its path; an object of a kind not known here is searched for them."""
-    path = _POD_PATHS.get(at(manifest, "kind", ""))
+    path = POD_PATHS.get(at(manifest, "kind", ""))
     if path is not None:
         yield path, at(manifest, path, {})
     elif manifest.get("kind") != "CustomResourceDefinition":

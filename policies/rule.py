@@ -58,6 +58,19 @@ class Described:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """A rule once more, in the Common Expression Language: what the cluster itself refuses, whoever asks for it.
+
+    Each expression must be true of what is created or changed. `resources` are what it is about, as `apps/deployments`, without
+    a group `services`; none of them means whatever has a pod, and then the expressions know its `variables.pod` and
+    `variables.containers`, of all sorts.
+    """
+
+    expressions: tuple[str, ...]
+    resources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule(Described):
     """One thing that must hold for every object that `about` says it is about.
 
@@ -67,6 +80,7 @@ class Rule(Described):
 
     about: Callable[[Manifest], bool]
     check: Callable[[Manifest], Iterator[str]]
+    admission: Admission | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from policies.containers import containers, has_pods
-from policies.rule import Manifest, Rule, at
+from policies.rule import Admission, Manifest, Rule, at
 
 
 def _non_root(manifest: Manifest) -> Iterator[str]:
@@ -73,6 +73,27 @@ POD_RULES = (
         about=has_pods,
         severity="critical",
         check=_confined,
+        admission=Admission(
+            expressions=(
+                """variables.containers.all(container,
+                    has(container.securityContext) &&
+                    has(container.securityContext.allowPrivilegeEscalation) &&
+                    !container.securityContext.allowPrivilegeEscalation &&
+                    !(has(container.securityContext.privileged) && container.securityContext.privileged))""",
+                """variables.containers.all(container,
+                    has(container.securityContext) &&
+                    has(container.securityContext.capabilities) &&
+                    has(container.securityContext.capabilities.drop) &&
+                    container.securityContext.capabilities.drop.exists(name, name == 'ALL') &&
+                    !(has(container.securityContext.capabilities.add) &&
+                        container.securityContext.capabilities.add.size() > 0))""",
+                """variables.containers.all(container,
+                    has(container.securityContext) && has(container.securityContext.seccompProfile)
+                    ? container.securityContext.seccompProfile.type in ['RuntimeDefault', 'Localhost']
+                    : has(variables.pod.securityContext) && has(variables.pod.securityContext.seccompProfile) &&
+                        variables.pod.securityContext.seccompProfile.type in ['RuntimeDefault', 'Localhost'])""",
+            ),
+        ),
     ),
     Rule(
         name="pod-read-only",

@@ -15,6 +15,7 @@ from policies.rule import Rule, StackRule, Unreadable, UnreadableError, at
 from policies.rules import RULES
 from tests.policies.fixtures import SORTS, Case, cases, compliant, paths, replaced
 from tests.policies.servicer import UNKNOWN, Manifest, Pack, said_by, secret
+from tests.policies.wrappings import wrapped
 from tests.render import STACKS, committed
 
 BY_NAME = {rule.name: rule for rule in RULES}
@@ -104,28 +105,6 @@ def test_a_rule_fires_on_what_it_forbids_and_on_nothing_else(case: Case) -> None
 def judged(rule: Rule | StackRule, manifests: list[Manifest]) -> list[Finding]:
     """Return what a rule finds in objects as the engine sends them."""
     return judge_all([rule], [(plain(manifest), "") for manifest in manifests])
-
-
-def wrapped(deployment: Manifest) -> Iterator[tuple[Manifest, str]]:
-    """Yield a Deployment's pod in every other wrapping there is, with the type the provider has for it."""
-    metadata, template = deployment["metadata"], deployment["spec"]["template"]
-    pod = template["spec"]
-    for kind in ("StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "Rollout"):
-        yield {**deployment, "kind": kind}, ""
-    yield {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}, ""
-    yield {"apiVersion": "v1", "kind": "PodTemplate", "metadata": metadata, "template": template}, ""
-    cron = {"jobTemplate": {"spec": {"template": template}}}
-    yield {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata, "spec": cron}, ""
-    yield deployment, "kubernetes:apps/v1:DeploymentPatch"
-    yield {**deployment, "kind": "DeploymentPatch"}, "kubernetes:apps/v1:DeploymentPatch"
-    yield {key: value for key, value in deployment.items() if key != "kind"}, "kubernetes:apps/v1:Deployment"
-    yield {"apiVersion": "v1", "kind": "List", "items": [deployment]}, ""
-    bare = {"metadata": metadata, "spec": deployment["spec"]}
-    yield {"apiVersion": "apps/v1", "kind": "DeploymentList", "items": [bare]}, ""
-    yield {"apiVersion": "a.example/v1", "kind": "Engine", "spec": {"parts": [{"podSpec": pod}]}}, ""
-    for sort in ("initContainers", "ephemeralContainers"):
-        other = {**pod, "containers": list[Any](), sort: pod["containers"]}
-        yield replaced(deployment, ("spec", "template", "spec"), other), ""
 
 
 @pytest.mark.parametrize("case", OF_PODS, ids=named)
