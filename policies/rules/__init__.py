@@ -4,9 +4,13 @@ from policies.rule import Rule, StackRule
 from policies.rules.coverage import covered
 from policies.rules.network import NETWORK_RULES
 from policies.rules.pods import POD_RULES
+from policies.rules.rights import RIGHT_RULES
+from policies.rules.roles import ROLE_RULES
 
 _JUDGING: tuple[Rule | StackRule, ...] = (
     *POD_RULES,
     *NETWORK_RULES,
+    *ROLE_RULES,
+    *RIGHT_RULES,
 )
 RULES: tuple[Rule | StackRule, ...] = (*_JUDGING, covered(_JUDGING))

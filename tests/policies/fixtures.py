@@ -4,6 +4,7 @@ The program is `fixtures/programs/PROGRAM.yaml`, where the file says `program: P
 
 - `merge`: objects, each merged into the program's object of the same kind and name, or added; a list replaces a list;
 - `without`: objects taken away, each as `Deployment app/api`;
+- `rules` for the program's first role, `roleRef` and `subjects` for its first binding;
 - for the Deployment of `workload`: what to change in its `container`, the `security` context of it, its `pod`; a whole
   `securityContext` for the container; other `policies` in place of the program's NetworkPolicy.
 """
@@ -20,6 +21,7 @@ from policies.judge import reference
 
 HERE = Path(__file__).parent / "fixtures"
 SORTS = ("fail", "pass", "near-miss")
+_PARTS = {"rules": "Role", "roleRef": "Binding", "subjects": "Binding"}  # of which object each is
 
 Manifest = dict[str, Any]
 Path_ = tuple[str | int, ...]
@@ -89,6 +91,9 @@ def _changed(objects: list[Manifest], change: dict[str, Any]) -> list[Manifest]:
     gone = set(change.pop("without", []))
     assert gone <= {reference(each) for each in objects}, gone
     objects = [each for each in objects if reference(each) not in gone]
+    for part in _PARTS.keys() & change.keys():
+        place = next(each for each in objects if each["kind"].endswith(_PARTS[part]))
+        place[part] = change.pop(part)
     return _workload_changed(objects, change) if change else objects
 
 
