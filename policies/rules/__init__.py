@@ -1,6 +1,7 @@
 """The rules: pure functions over plain data, importable without the SDK's server."""
 
 from policies.rule import Rule, StackRule
+from policies.rules.accounts import ACCOUNT_RULES
 from policies.rules.coverage import covered
 from policies.rules.network import NETWORK_RULES
 from policies.rules.pods import POD_RULES
@@ -12,5 +13,6 @@ _JUDGING: tuple[Rule | StackRule, ...] = (
     *NETWORK_RULES,
     *ROLE_RULES,
     *RIGHT_RULES,
+    *ACCOUNT_RULES,
 )
 RULES: tuple[Rule | StackRule, ...] = (*_JUDGING, covered(_JUDGING))

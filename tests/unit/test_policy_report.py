@@ -22,7 +22,10 @@ def directory(tmp_path: Path) -> Path:
 
 def test_a_broken_rule_is_one_line_with_its_first_objects_and_the_fix(directory: Path) -> None:
     bare = replaced(compliant(), (*CONTAINER, "resources"), {})[0]
-    many: list[Manifest] = [{**bare, "metadata": {"namespace": "app", "name": f"api-{n}"}} for n in range(5)]
+    labels = {"app.kubernetes.io/name": "api"}
+    many: list[Manifest] = [
+        {**bare, "metadata": {"namespace": "app", "name": f"api-{n}", "labels": labels}} for n in range(5)
+    ]
     lines, code = report("prod", [*many, *compliant()], directory)
     shown = "; ".join(
         f"Deployment app/api-{n}: spec.template.spec.containers[0] may use all of a node's memory; set resources.limits.memory"
@@ -30,7 +33,7 @@ def test_a_broken_rule_is_one_line_with_its_first_objects_and_the_fix(directory:
     )
     assert lines == [
         f"mandatory: pod-bounded-memory: {shown}; and 2 more",
-        f"prod: 7 objects, {len(RULES)} rules, 1 broken",
+        f"prod: 8 objects, {len(RULES)} rules, 1 broken",
     ]
     assert code == 1
 
