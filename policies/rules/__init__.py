@@ -3,6 +3,7 @@
 from policies.rule import Rule, StackRule
 from policies.rules.accounts import ACCOUNT_RULES
 from policies.rules.coverage import covered
+from policies.rules.escalation import ESCALATION_RULES
 from policies.rules.network import NETWORK_RULES
 from policies.rules.pods import POD_RULES
 from policies.rules.rights import RIGHT_RULES
@@ -14,5 +15,6 @@ _JUDGING: tuple[Rule | StackRule, ...] = (
     *ROLE_RULES,
     *RIGHT_RULES,
     *ACCOUNT_RULES,
+    *ESCALATION_RULES,
 )
 RULES: tuple[Rule | StackRule, ...] = (*_JUDGING, covered(_JUDGING))
