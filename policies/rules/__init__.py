@@ -2,12 +2,14 @@
 
 from policies.rule import Rule, StackRule
 from policies.rules.accounts import ACCOUNT_RULES
+from policies.rules.alerts import ALERT_RULES
 from policies.rules.coverage import covered
 from policies.rules.escalation import ESCALATION_RULES
 from policies.rules.network import NETWORK_RULES
 from policies.rules.pods import POD_RULES
 from policies.rules.rights import RIGHT_RULES
 from policies.rules.roles import ROLE_RULES
+from policies.rules.signals import SIGNAL_RULES
 
 _JUDGING: tuple[Rule | StackRule, ...] = (
     *POD_RULES,
@@ -16,5 +18,7 @@ _JUDGING: tuple[Rule | StackRule, ...] = (
     *RIGHT_RULES,
     *ACCOUNT_RULES,
     *ESCALATION_RULES,
+    *ALERT_RULES,
+    *SIGNAL_RULES,
 )
 RULES: tuple[Rule | StackRule, ...] = (*_JUDGING, covered(_JUDGING))
