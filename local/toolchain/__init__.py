@@ -104,6 +104,9 @@ CERT_MANAGER = Module(_CERT_MANAGER[0], packages=("./cert-manager-controller",),
 VERSITYGW = Module("versitygw")
 """The object store's gateway, which an image for the node carries."""
 
+ALERTMANAGER = Module("alertmanager")
+"""amtool, which tells the tests where an alert goes."""
+
 NODE = (KUBERNETES_TOOLS, CERT_MANAGER, VERSITYGW)
 """What is needed for the node on this machine."""
 
