@@ -4,11 +4,13 @@ from policies.rule import Rule, StackRule
 from policies.rules.accounts import ACCOUNT_RULES
 from policies.rules.alerts import ALERT_RULES
 from policies.rules.coverage import covered
+from policies.rules.detections import DETECTION_RULES
 from policies.rules.escalation import ESCALATION_RULES
 from policies.rules.network import NETWORK_RULES
 from policies.rules.pods import POD_RULES
 from policies.rules.rights import RIGHT_RULES
 from policies.rules.roles import ROLE_RULES
+from policies.rules.sensors import SENSOR_RULES
 from policies.rules.signals import SIGNAL_RULES
 
 _JUDGING: tuple[Rule | StackRule, ...] = (
@@ -20,5 +22,7 @@ _JUDGING: tuple[Rule | StackRule, ...] = (
     *ESCALATION_RULES,
     *ALERT_RULES,
     *SIGNAL_RULES,
+    *SENSOR_RULES,
+    *DETECTION_RULES,
 )
 RULES: tuple[Rule | StackRule, ...] = (*_JUDGING, covered(_JUDGING))
