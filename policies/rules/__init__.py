@@ -6,10 +6,13 @@ from policies.rules.alerts import ALERT_RULES
 from policies.rules.coverage import covered
 from policies.rules.detections import DETECTION_RULES
 from policies.rules.escalation import ESCALATION_RULES
+from policies.rules.logs import LOG_RULES
 from policies.rules.network import NETWORK_RULES
 from policies.rules.pods import POD_RULES
+from policies.rules.response import RESPONSE_RULES
 from policies.rules.rights import RIGHT_RULES
 from policies.rules.roles import ROLE_RULES
+from policies.rules.scanning import SCANNING_RULES
 from policies.rules.sensors import SENSOR_RULES
 from policies.rules.signals import SIGNAL_RULES
 
@@ -24,5 +27,8 @@ _JUDGING: tuple[Rule | StackRule, ...] = (
     *SIGNAL_RULES,
     *SENSOR_RULES,
     *DETECTION_RULES,
+    *LOG_RULES,
+    *SCANNING_RULES,
+    *RESPONSE_RULES,
 )
 RULES: tuple[Rule | StackRule, ...] = (*_JUDGING, covered(_JUDGING))

@@ -22,10 +22,7 @@ def directory(tmp_path: Path) -> Path:
 
 def test_a_broken_rule_is_one_line_with_its_first_objects_and_the_fix(directory: Path) -> None:
     bare = replaced(compliant(), (*CONTAINER, "resources"), {})[0]
-    labels = {"app.kubernetes.io/name": "api"}
-    many: list[Manifest] = [
-        {**bare, "metadata": {"namespace": "app", "name": f"api-{n}", "labels": labels}} for n in range(5)
-    ]
+    many: list[Manifest] = [{**bare, "metadata": {**bare["metadata"], "name": f"api-{n}"}} for n in range(5)]
     lines, code = report("prod", [*many, *compliant()], directory)
     shown = "; ".join(
         f"Deployment app/api-{n}: spec.template.spec.containers[0] may use all of a node's memory; set resources.limits.memory"
