@@ -15,13 +15,18 @@ PRIVATE_RANGES = (
     "10.0.0.0/8",
     "100.64.0.0/10",
     "127.0.0.0/8",
+    "168.63.129.16/32",
     "169.254.0.0/16",
     "172.16.0.0/12",
+    "192.0.0.0/24",
     "192.168.0.0/16",
     "198.18.0.0/15",
     "224.0.0.0/3",
 )
-"""IPv4 ranges that are not the Internet (RFC 6890): the cluster, its nodes, the metadata address, multicast."""
+"""IPv4 ranges that are not the Internet (RFC 6890): the cluster, its nodes, the clouds' metadata addresses, multicast.
+
+168.63.129.16 is Azure's, and looks public: it gives a node's credentials to whatever on the node asks.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,9 +189,7 @@ def _egress(
     networking.v1.NetworkPolicy(
         name,
         metadata=client.metadata(name),
-        spec=networking.v1.NetworkPolicySpecArgs(
-            pod_selector=client.label_selector, policy_types=["Egress"], egress=[rule]
-        ),
+        spec=networking.v1.NetworkPolicySpecArgs(pod_selector=client.connected, policy_types=["Egress"], egress=[rule]),
         opts=opts,
     )
 
@@ -200,7 +203,7 @@ def _ingress(
         name,
         metadata=server.metadata(name),
         spec=networking.v1.NetworkPolicySpecArgs(
-            pod_selector=server.label_selector, policy_types=["Ingress"], ingress=[rule]
+            pod_selector=server.connected, policy_types=["Ingress"], ingress=[rule]
         ),
         opts=opts,
     )

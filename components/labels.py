@@ -14,6 +14,11 @@ NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
 """What a Service carries as well: whether its pods serve is awaited with them, and the provider lets each Service settle for 10 s."""
 
 
+NOT_IN_QUARANTINE = meta.v1.LabelSelectorRequirementArgs(key="quarantine", operator="NotIn", values=["true"])
+"""In the pod selector of every policy that allows something: policies add up, so a pod that is given the label `quarantine=true`
+is off the network only if none of them selects it any more."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """A workload's name, the namespace it lives in, and the tier it is drawn in.
@@ -48,6 +53,11 @@ class Identity:
     def label_selector(self) -> meta.v1.LabelSelectorArgs:
         """The selector as Kubernetes objects take it."""
         return meta.v1.LabelSelectorArgs(match_labels=self.selector)
+
+    @property
+    def connected(self) -> meta.v1.LabelSelectorArgs:
+        """What selects this workload's pods for a policy that allows something."""
+        return meta.v1.LabelSelectorArgs(match_labels=self.selector, match_expressions=[NOT_IN_QUARANTINE])
 
     def metadata(self, name: str | None = None) -> meta.v1.ObjectMetaArgs:
         """Metadata of an object others address by name: this workload's own, or `name`."""

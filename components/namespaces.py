@@ -6,7 +6,7 @@ import pulumi
 from pulumi_kubernetes import core, meta, networking
 
 from components.certificates import trust
-from components.labels import ANNOTATIONS, Identity
+from components.labels import ANNOTATIONS, NOT_IN_QUARANTINE, Identity
 from components.settings import QuotaSettings
 
 
@@ -82,7 +82,7 @@ class Namespace(pulumi.ComponentResource):
             f"{name}-allow-dns",
             metadata=metadata("allow-dns"),
             spec=networking.v1.NetworkPolicySpecArgs(
-                pod_selector=meta.v1.LabelSelectorArgs(),
+                pod_selector=meta.v1.LabelSelectorArgs(match_expressions=[NOT_IN_QUARANTINE]),
                 policy_types=["Egress"],
                 egress=[
                     networking.v1.NetworkPolicyEgressRuleArgs(

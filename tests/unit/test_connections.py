@@ -104,6 +104,16 @@ def test_no_other_policy_names_addresses() -> None:
         assert with_blocks == allowed
 
 
+def test_a_pod_in_quarantine_is_selected_by_no_policy_that_allows_anything() -> None:
+    """Policies add up: the label works because every one of them leaves it out."""
+    for stack in STACKS:
+        for name, manifest in committed(stack).of("NetworkPolicy").items():
+            spec = manifest["spec"]
+            left_out = {"key": "quarantine", "operator": "NotIn", "values": ["true"]}
+            allows = bool(spec.get("ingress") or spec.get("egress"))
+            assert (left_out in spec["podSelector"].get("matchExpressions", [])) == allows, name
+
+
 def environment(manifest: Manifest) -> dict[str, str]:
     (container,) = manifest["spec"]["template"]["spec"]["containers"]
     return {item["name"]: item.get("value", "secret") for item in container["env"]}
