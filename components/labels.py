@@ -23,8 +23,8 @@ is off the network only if none of them selects it any more."""
 class Identity:
     """A workload's name, the namespace it lives in, and the tier it is drawn in.
 
-    `namespace` is the plain name, for DNS and selectors. `placement` is the same name as the created Namespace reports
-    it, so that whatever is placed there waits for the Namespace and is deleted before it. `issuer` is who
+    `namespace` is the plain name, for DNS and selectors. `placement` is the same name as the Namespace's
+    default deny reports it, so that whatever is placed there waits for both and is deleted before them. `issuer` is who
     issues certificates to servers there, and `trust` names the Secret whose `ca.crt` its clients verify servers against.
     """
 

@@ -43,10 +43,10 @@ class Namespace(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )
-        self._placement = namespace.metadata.name.apply(str)
+        placement = namespace.metadata.name.apply(str)
 
         def metadata(name: str) -> meta.v1.ObjectMetaArgs:
-            return meta.v1.ObjectMetaArgs(name=name, namespace=self._placement, labels=labels, annotations=ANNOTATIONS)
+            return meta.v1.ObjectMetaArgs(name=name, namespace=placement, labels=labels, annotations=ANNOTATIONS)
 
         core.v1.ResourceQuota(
             f"{name}-quota",
@@ -70,7 +70,7 @@ class Namespace(pulumi.ComponentResource):
             ),
             opts=child,
         )
-        networking.v1.NetworkPolicy(
+        denied = networking.v1.NetworkPolicy(
             f"{name}-default-deny",
             metadata=metadata("default-deny"),
             spec=networking.v1.NetworkPolicySpecArgs(
@@ -78,6 +78,8 @@ class Namespace(pulumi.ComponentResource):
             ),
             opts=child,
         )
+        # As the policy reports it: no pod starts here before nothing is allowed, nor is left when everything is again.
+        self._placement = denied.metadata.namespace.apply(str)
         networking.v1.NetworkPolicy(
             f"{name}-allow-dns",
             metadata=metadata("allow-dns"),

@@ -235,6 +235,19 @@ def test_every_namespace_denies_by_default_and_allows_dns(stack: str) -> None:
 
 
 @pytest.mark.parametrize("stack", STACKS)
+def test_no_pod_starts_before_its_namespace_denies_by_default(stack: str) -> None:
+    rendered = committed(stack)
+    starting = {"Deployment", "StatefulSet", "Job", "CronJob"}
+    found = [
+        [each for each in waits if each.endswith("-default-deny")]
+        for urn, waits in rendered.dependencies.items()
+        if urn.split("::")[2].rpartition(":")[2] in starting
+    ]
+    assert len(found) == len([each for each in rendered.manifests if each["kind"] in starting]) > 0
+    assert all(found)
+
+
+@pytest.mark.parametrize("stack", STACKS)
 def test_passwords_are_in_secret_objects_and_nowhere_else(stack: str) -> None:
     """The mock engine generates NAME-password-generated; only masked values may stand for it."""
     assert "-generated" not in str(committed(stack).manifests) + str(committed(stack).outputs)
