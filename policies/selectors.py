@@ -31,6 +31,20 @@ def matcher(selector: Manifest) -> Matches:
     return matches
 
 
+def pinned(selector: Manifest, key: str) -> set[str] | None:
+    """Return the only values that a label of what is selected can have; None if the selector leaves them open."""
+    found: list[set[str]] = []
+    value: Any = at(selector, "matchLabels", {}).get(key)
+    if value is not None:
+        found.append({_read(value)})
+    found += [
+        {_read(value) for value in at(expression, "values", [])}
+        for expression in at(selector, "matchExpressions", [])
+        if at(expression, "key") == key and at(expression, "operator") == "In"
+    ]
+    return set[str].intersection(*found) if found else None
+
+
 def _test(expression: Manifest) -> Matches:
     key, operator = at(expression, "key"), at(expression, "operator")
     values = [_read(value) for value in at(expression, "values", [])]

@@ -23,12 +23,21 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Module:
-    """One Go module of ours: what it builds, with which flags, and what must stand beside the results."""
+    """One Go module of ours: what it builds, with which flags, and what must stand beside the results.
+
+    `source` is where it is, if it is not among these.
+    """
 
     name: str
     packages: Sequence[str] = ("tool",)
     variables: Sequence[str] = ()
     finish: Callable[[Path], None] | None = None
+    source: Path | None = None
+
+    @property
+    def directory(self) -> Path:
+        """Where its go.mod is."""
+        return self.source or SOURCES / self.name
 
 
 def _log(name: str) -> Path:
@@ -175,7 +184,7 @@ def _need_go() -> None:
 
 
 def _key(module: Module, version: str) -> str:
-    return cache.key(version, *module.packages, *module.variables, SOURCES / module.name)
+    return cache.key(version, *module.packages, *module.variables, module.directory)
 
 
 def _build(module: Module, key: str) -> Path:
@@ -185,7 +194,7 @@ def _build(module: Module, key: str) -> Path:
             [
                 "go",
                 "-C",
-                SOURCES / module.name,
+                module.directory,
                 "build",
                 "-trimpath",
                 f"-ldflags={flags}",

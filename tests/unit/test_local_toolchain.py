@@ -95,6 +95,11 @@ def test_only_the_module_whose_source_changed_is_built_again(
     assert (before / "second").exists(), "a node that runs from there goes on"
 
 
+def test_a_module_may_be_elsewhere(modules: list[toolchain.Module]) -> None:
+    elsewhere = toolchain.Module("other", packages=(".",), source=modules[0].directory)
+    assert (toolchain.build(lambda _: None, [elsewhere]) / "first").exists()
+
+
 def test_a_damaged_tool_is_built_again(modules: list[toolchain.Module], calls: Callable[[], list[str]]) -> None:
     together = toolchain.build(lambda _: None, modules)
     os.truncate(together / "first", 100)

@@ -1,0 +1,66 @@
+"""What is open to whoever reaches the cluster from outside."""
+
+from collections.abc import Iterator, Sequence
+
+from policies.containers import containers
+from policies.reachability import Network
+from policies.rule import Manifest, at
+from policies.running import Pod
+
+_ROUTES = ("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute")
+
+
+def published(manifest: Manifest) -> bool:
+    """Return whether an object is a Service that answers on the nodes, or on an address of its own outside."""
+    if at(manifest, "kind") != "Service":
+        return False
+    return at(manifest, "spec.type") in {"NodePort", "LoadBalancer"} or bool(at(manifest, "spec.externalIPs"))
+
+
+def facing(network: Network, manifests: Sequence[Manifest]) -> list[Pod]:
+    """Return the pods that whoever is outside reaches with nothing of the program between: behind such a Service, or on a node."""
+    services = [manifest for manifest in manifests if published(manifest)]
+    return [pod for pod in network.pods if on_node(pod) or any(behind(service, pod) for service in services)]
+
+
+def routed(network: Network, manifests: Sequence[Manifest]) -> list[Pod]:
+    """Return the pods that a gateway or an ingress controller passes requests on to."""
+    backends = {backend for manifest in manifests for backend in _backends(manifest)}
+    services = [
+        manifest
+        for manifest in manifests
+        if at(manifest, "kind") == "Service" and (_namespace(manifest), at(manifest, "metadata.name")) in backends
+    ]
+    return [pod for pod in network.pods if any(behind(service, pod) for service in services)]
+
+
+def behind(service: Manifest, pod: Pod) -> bool:
+    """Return whether a Service may have a pod behind it: a label that the template lacks may be given to it as it runs."""
+    selector = at(service, "spec.selector", {})
+    same = all(pod.labels.get(key, value) == value for key, value in selector.items())
+    return bool(selector) and same and pod.namespace == _namespace(service)
+
+
+def on_node(pod: Pod) -> bool:
+    """Return whether a pod answers on its node's own address."""
+    return pod.host_network or any(
+        at(port, "hostPort") for container in containers(pod.manifest) for port in at(container.spec, "ports", [])
+    )
+
+
+def _backends(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Yield the namespace and the name of each Service that an object sends requests to."""
+    if at(manifest, "kind") == "Ingress":
+        paths = [path for rule in at(manifest, "spec.rules", []) for path in at(rule, "http.paths", [])]
+        names = [at(path, "backend.service.name") for path in paths]
+        names.append(at(manifest, "spec.defaultBackend.service.name"))
+        yield from ((_namespace(manifest), name) for name in names if name)
+    elif at(manifest, "kind") in _ROUTES:
+        for rule in at(manifest, "spec.rules", []):
+            mirrored = [at(each, "requestMirror.backendRef") for each in at(rule, "filters", [])]
+            for backend in [*at(rule, "backendRefs", []), *filter(None, mirrored)]:
+                yield at(backend, "namespace", _namespace(manifest)), at(backend, "name", "")
+
+
+def _namespace(manifest: Manifest) -> str:
+    return at(manifest, "metadata.namespace", "default")
