@@ -4,15 +4,19 @@ from policies.rule import Rule, StackRule
 from policies.rules.accounts import ACCOUNT_RULES
 from policies.rules.alerts import ALERT_RULES
 from policies.rules.coverage import covered
+from policies.rules.data_network import DATA_NETWORK_RULES
 from policies.rules.detections import DETECTION_RULES
 from policies.rules.escalation import ESCALATION_RULES
 from policies.rules.logs import LOG_RULES
 from policies.rules.network import NETWORK_RULES
+from policies.rules.network_policies import NETWORK_POLICY_RULES
 from policies.rules.pods import POD_RULES
+from policies.rules.quarantine import QUARANTINE_RULES
 from policies.rules.response import RESPONSE_RULES
 from policies.rules.rights import RIGHT_RULES
 from policies.rules.roles import ROLE_RULES
 from policies.rules.scanning import SCANNING_RULES
+from policies.rules.segmentation import SEGMENTATION_RULES
 from policies.rules.sensors import SENSOR_RULES
 from policies.rules.signals import SIGNAL_RULES
 
@@ -30,5 +34,9 @@ _JUDGING: tuple[Rule | StackRule, ...] = (
     *LOG_RULES,
     *SCANNING_RULES,
     *RESPONSE_RULES,
+    *NETWORK_POLICY_RULES,
+    *SEGMENTATION_RULES,
+    *QUARANTINE_RULES,
+    *DATA_NETWORK_RULES,
 )
 RULES: tuple[Rule | StackRule, ...] = (*_JUDGING, covered(_JUDGING))

@@ -92,7 +92,9 @@ def test_it_is_of_its_stacks_only(directory: Path) -> None:
 
 
 def test_a_rule_about_the_whole_stack_can_be_exempted_for_one_object(directory: Path) -> None:
-    said = judged(directory, [compliant()[0], compliant()[2]], change={"rule": "network-default-deny"})
+    some_pods = {"matchExpressions": [{"key": "tier", "operator": "DoesNotExist"}]}
+    manifests = replaced(compliant(), (1, "spec", "podSelector"), some_pods)
+    said = judged(directory, manifests, change={"rule": "network-default-deny"})
     assert {(each.rule, each.level) for each in said} == {("exempted", "advisory")}
 
 
