@@ -1,14 +1,19 @@
 """Who reaches whom, with real packets: exactly what the connection table says, from every pod, and nothing else.
 
+The policy pack's evaluator is held to the same packets.
+
 The test connects from inside each pod's own network namespace, so the packets are the pod's. The metadata address and
 the Internet are played by a network namespace of the test's own, so that no packet leaves the machine.
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
+from policies.reachability import Network
+from policies.running import Pod, running
 from tests.cluster import packets
 from tests.cluster.conftest import Platform, eventually
 
@@ -127,6 +132,65 @@ def test_each_pod_reaches_exactly_what_the_table_says(platform: Platform, target
         wanted = expected(outputs["connections"], client)
         itself = {f"{client}:{port}" for port in PORTS.get(client, ())}  # which no policy is asked about
         assert found - (itself - wanted) == wanted
+
+
+@pytest.fixture(scope="module")
+def evaluated(platform: Platform) -> Network:
+    """Return what the policy pack makes of the cluster's own objects, with the addresses that the pods have."""
+    kinds = ("networkpolicies", "namespaces", "pods")
+    found: list[Any] = [item for kind in kinds for item in platform.node.get(kind, "--all-namespaces")["items"]]
+    pods = [
+        replace(pod, address=item["status"]["podIP"])
+        for item in found
+        if item["kind"] == "Pod" and item["status"].get("phase") == "Running"
+        for pod in running(item)
+    ]
+    return replace(Network.of(found), pods=pods)
+
+
+@pytest.mark.usefixtures("_outside")
+@pytest.mark.parametrize("client", CLIENTS)
+def test_the_evaluator_says_what_the_packets_say(
+    platform: Platform, evaluated: Network, targets: list[Target], client: str
+) -> None:
+    pods = {pod.address: pod for pod in evaluated.pods}
+    tried = [target for target in targets if target.address in pods or not target.address.startswith("10.96.")]
+    namespace, name = client.split("/")
+    for item in platform.node.pods(namespace, name):
+        source = pods[item["status"]["podIP"]]
+        accepting = packets.reached(
+            packets.pod(platform.node.process(item)), [(target.address, target.port) for target in tried]
+        )
+        for target in tried:
+            there: Pod | str = pods.get(target.address, target.address)
+            if there is not source:  # no policy is asked about a pod and itself
+                said = evaluated.allowed(source, there, target.port)
+                assert said == ((target.address, target.port) in accepting), f"{client} to {target}"
+
+
+def test_a_pod_in_quarantine_is_off_the_network_and_back_without_the_label(
+    platform: Platform, targets: list[Target]
+) -> None:
+    node = platform.node
+    (cache, *_), (client, *_) = node.pods("data", "memcached"), node.pods("app", "api")
+    address = (cache["status"]["podIP"], PORTS["data/memcached"][0])
+    inside, asking = packets.pod(node.process(cache)), packets.pod(node.process(client))
+
+    def label(change: str) -> None:
+        node.kubectl("label", "pod", cache["metadata"]["name"], change, "--namespace=data", "--overwrite")
+
+    def left() -> set[str]:
+        return reached(inside, targets) - {f"data/memcached:{address[1]}"}
+
+    assert packets.reached(asking, [address]) == {address}
+    assert "dns" in left()
+    try:
+        label("quarantine=true")
+        eventually("nobody reaches it", lambda: not packets.reached(asking, [address]))
+        eventually("it reaches nobody", lambda: not left())
+    finally:
+        label("quarantine-")
+    eventually("it is back", lambda: packets.reached(asking, [address]) and "dns" in left())
 
 
 def test_the_clients_are_every_workload_there_is(platform: Platform) -> None:
