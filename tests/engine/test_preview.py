@@ -28,7 +28,7 @@ def platform(tmp_path: Path) -> Path:
     """Put the program of this repository under stack files of the test's own."""
     root = tmp_path / "platform"
     root.mkdir()
-    for name in ("__main__.py", "components"):
+    for name in ("__main__.py", "components", "policies"):
         (root / name).symlink_to(ROOT / name)
     for file in ROOT.glob("Pulumi.*yaml"):
         shutil.copy(file, root)
