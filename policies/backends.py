@@ -1,0 +1,31 @@
+"""What stands behind a Service: the workloads whose pods it selects, and the labels and annotations that those pods carry."""
+
+from collections.abc import Iterator, Sequence
+
+from policies.containers import pods
+from policies.rule import Manifest, at
+
+
+def pod_metadata(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
+    """Yield the path and the metadata of each pod that an object describes."""
+    for path, _pod in pods(manifest):
+        beside = ".".join([*path.split(".")[:-1], "metadata"])
+        yield beside, at(manifest, beside, {})
+
+
+def behind(service: Manifest, manifests: Sequence[Manifest]) -> list[Manifest]:
+    """Return the workloads whose pods a Service sends to: none for a Service without a selector."""
+    selector, namespace = at(service, "spec.selector", {}), at(service, "metadata.namespace", "default")
+    return [
+        each
+        for each in manifests
+        if selector
+        and at(each, "kind") not in ("Service", "ConfigMap", "Secret")
+        and at(each, "metadata.namespace", "default") == namespace
+        and any(_labelled(metadata, selector) for _path, metadata in pod_metadata(each))
+    ]
+
+
+def _labelled(metadata: Manifest, selector: Manifest) -> bool:
+    labels = at(metadata, "labels", {})
+    return all(key in labels and labels[key] == value for key, value in selector.items())
