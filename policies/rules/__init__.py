@@ -6,7 +6,9 @@ from policies.rules.alerts import ALERT_RULES
 from policies.rules.coverage import covered
 from policies.rules.data_network import DATA_NETWORK_RULES
 from policies.rules.detections import DETECTION_RULES
+from policies.rules.edge_protection import DDOS_RULES
 from policies.rules.escalation import ESCALATION_RULES
+from policies.rules.exposure import EXPOSURE_RULES
 from policies.rules.logs import LOG_RULES
 from policies.rules.network import NETWORK_RULES
 from policies.rules.network_policies import NETWORK_POLICY_RULES
@@ -38,5 +40,7 @@ _JUDGING: tuple[Rule | StackRule, ...] = (
     *SEGMENTATION_RULES,
     *QUARANTINE_RULES,
     *DATA_NETWORK_RULES,
+    *EXPOSURE_RULES,
+    *DDOS_RULES,
 )
 RULES: tuple[Rule | StackRule, ...] = (*_JUDGING, covered(_JUDGING))
