@@ -21,6 +21,7 @@ from policies.rules.scanning import SCANNING_RULES
 from policies.rules.segmentation import SEGMENTATION_RULES
 from policies.rules.sensors import SENSOR_RULES
 from policies.rules.signals import SIGNAL_RULES
+from policies.rules.waf import WAF_RULES
 
 _JUDGING: tuple[Rule | StackRule, ...] = (
     *POD_RULES,
@@ -42,5 +43,6 @@ _JUDGING: tuple[Rule | StackRule, ...] = (
     *DATA_NETWORK_RULES,
     *EXPOSURE_RULES,
     *DDOS_RULES,
+    *WAF_RULES,
 )
 RULES: tuple[Rule | StackRule, ...] = (*_JUDGING, covered(_JUDGING))
