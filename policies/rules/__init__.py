@@ -3,12 +3,15 @@
 from policies.rule import Rule, StackRule
 from policies.rules.accounts import ACCOUNT_RULES
 from policies.rules.alerts import ALERT_RULES
+from policies.rules.authentication import AUTHENTICATION_RULES
 from policies.rules.coverage import covered
 from policies.rules.data_network import DATA_NETWORK_RULES
 from policies.rules.detections import DETECTION_RULES
 from policies.rules.edge_protection import DDOS_RULES
 from policies.rules.escalation import ESCALATION_RULES
 from policies.rules.exposure import EXPOSURE_RULES
+from policies.rules.gateways import GATEWAY_RULES
+from policies.rules.inputs import INPUT_RULES
 from policies.rules.logs import LOG_RULES
 from policies.rules.network import NETWORK_RULES
 from policies.rules.network_policies import NETWORK_POLICY_RULES
@@ -17,6 +20,7 @@ from policies.rules.quarantine import QUARANTINE_RULES
 from policies.rules.response import RESPONSE_RULES
 from policies.rules.rights import RIGHT_RULES
 from policies.rules.roles import ROLE_RULES
+from policies.rules.routes import ROUTE_RULES
 from policies.rules.scanning import SCANNING_RULES
 from policies.rules.segmentation import SEGMENTATION_RULES
 from policies.rules.sensors import SENSOR_RULES
@@ -44,5 +48,9 @@ _JUDGING: tuple[Rule | StackRule, ...] = (
     *EXPOSURE_RULES,
     *DDOS_RULES,
     *WAF_RULES,
+    *GATEWAY_RULES,
+    *ROUTE_RULES,
+    *AUTHENTICATION_RULES,
+    *INPUT_RULES,
 )
 RULES: tuple[Rule | StackRule, ...] = (*_JUDGING, covered(_JUDGING))
