@@ -12,6 +12,7 @@ from policies.rules.escalation import ESCALATION_RULES
 from policies.rules.exposure import EXPOSURE_RULES
 from policies.rules.gateways import GATEWAY_RULES
 from policies.rules.inputs import INPUT_RULES
+from policies.rules.inspection import INSPECTION_RULES
 from policies.rules.logs import LOG_RULES
 from policies.rules.network import NETWORK_RULES
 from policies.rules.network_policies import NETWORK_POLICY_RULES
@@ -25,6 +26,7 @@ from policies.rules.scanning import SCANNING_RULES
 from policies.rules.segmentation import SEGMENTATION_RULES
 from policies.rules.sensors import SENSOR_RULES
 from policies.rules.signals import SIGNAL_RULES
+from policies.rules.vpn import VPN_RULES
 from policies.rules.waf import WAF_RULES
 
 _JUDGING: tuple[Rule | StackRule, ...] = (
@@ -48,6 +50,8 @@ _JUDGING: tuple[Rule | StackRule, ...] = (
     *EXPOSURE_RULES,
     *DDOS_RULES,
     *WAF_RULES,
+    *VPN_RULES,
+    *INSPECTION_RULES,
     *GATEWAY_RULES,
     *ROUTE_RULES,
     *AUTHENTICATION_RULES,
