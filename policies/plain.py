@@ -5,24 +5,24 @@ from typing import Any, cast
 
 from pulumi_policy import deserialize, proxy
 
-from policies.rule import Manifest, Unreadable, at
+from policies.rule import MARKED, UNKNOWN, UNMARKED, Manifest, Unreadable, at
 
 _UNKNOWN = frozenset(value for name, value in vars(proxy).items() if name.startswith("UNKNOWN_"))
-_RENDERED = {"<secret>": "a secret", "<known after up>": "not known yet"}
+_RENDERED = {"<secret>": MARKED, "<known after up>": UNKNOWN}
 
 
-def plain(value: Any, path: str = "", *, secret: bool = False) -> Any:
+def plain(value: Any, path: str = "", *, hidden: str = "") -> Any:
     """Return dicts, lists, integers and strings for what comes over the wire, or out of a rendered file.
 
-    Each secret and each unknown leaf is an Unreadable; so are the values of a Secret, marked or not. All numbers of the wire
-    are floats; the whole ones are integers here.
+    Each secret and each unknown leaf is an Unreadable; so are the values of a Secret that nothing marks as one, and those say so.
+    All numbers of the wire are floats; the whole ones are integers here. `hidden` is why a part of it cannot be read.
     """
     if isinstance(value, Mapping):
-        return _mapping(cast("Mapping[str, Any]", value), path, secret=secret)
+        return _mapping(cast("Mapping[str, Any]", value), path, hidden=hidden)
     if isinstance(value, list):
         items = cast("list[Any]", value)
-        return [plain(inner, f"{path}[{index}]", secret=secret) for index, inner in enumerate(items)]
-    return None if value is None else _leaf(value, path, secret=secret)
+        return [plain(inner, f"{path}[{index}]", hidden=hidden) for index, inner in enumerate(items)]
+    return None if value is None else _leaf(value, path, hidden=hidden)
 
 
 def objects(properties: Manifest, token: str = "") -> Iterator[tuple[str, Manifest]]:
@@ -42,24 +42,24 @@ def objects(properties: Manifest, token: str = "") -> Iterator[tuple[str, Manife
         yield "", {**properties, "kind": kind.removesuffix("Patch") if patch else kind}
 
 
-def _mapping(items: Mapping[str, Any], path: str, *, secret: bool) -> Any:
+def _mapping(items: Mapping[str, Any], path: str, *, hidden: str) -> Any:
     signature = items.get(deserialize.SPECIAL_SIG_KEY)
     if signature == deserialize.SPECIAL_SECRET_SIG:
-        return plain(items.get("value"), path, secret=True)
+        return plain(items.get("value"), path, hidden=MARKED)
     if signature is not None:
         return Unreadable(path, "a file")
-    hidden = ("data", "stringData") if items.get("kind") == "Secret" else ()
+    held = ("data", "stringData") if items.get("kind") == "Secret" else ()
     return {
-        key: plain(inner, f"{path}.{key}" if path else key, secret=secret or key in hidden)
+        key: plain(inner, f"{path}.{key}" if path else key, hidden=hidden or (UNMARKED if key in held else ""))
         for key, inner in items.items()
     }
 
 
-def _leaf(value: Any, path: str, *, secret: bool) -> Any:
-    if secret:
-        return Unreadable(path, "a secret")
+def _leaf(value: Any, path: str, *, hidden: str) -> Any:
+    marks = [hidden] if hidden == MARKED else []
     if isinstance(value, str):
-        marks = [why for mark, why in _RENDERED.items() if mark in value]
-        marks += ["not known yet"] if value in _UNKNOWN else []
-        return Unreadable(path, marks[0]) if marks else value
+        marks += [why for mark, why in _RENDERED.items() if mark in value]
+        marks += [UNKNOWN] if value in _UNKNOWN else []
+    if marks or hidden:
+        return Unreadable(path, [*marks, hidden][0])
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -8,6 +8,12 @@ Manifest = dict[str, Any]
 Severity = Literal["low", "medium", "high", "critical"]
 
 
+# Why a value cannot be read.
+MARKED = "a secret"
+UNKNOWN = "not known yet"
+UNMARKED = "the data of a Secret, and not marked as secret"
+
+
 class UnreadableError(Exception):
     """A rule had to read a value that cannot be read; the text says where it is and why, never what it is."""
 
