@@ -24,6 +24,7 @@ from policies.rules.roles import ROLE_RULES
 from policies.rules.routes import ROUTE_RULES
 from policies.rules.scanning import SCANNING_RULES
 from policies.rules.segmentation import SEGMENTATION_RULES
+from policies.rules.secrets import SECRET_RULES
 from policies.rules.sensors import SENSOR_RULES
 from policies.rules.signals import SIGNAL_RULES
 from policies.rules.vpn import VPN_RULES
@@ -56,5 +57,6 @@ _JUDGING: tuple[Rule | StackRule, ...] = (
     *ROUTE_RULES,
     *AUTHENTICATION_RULES,
     *INPUT_RULES,
+    *SECRET_RULES,
 )
 RULES: tuple[Rule | StackRule, ...] = (*_JUDGING, covered(_JUDGING))
