@@ -4,10 +4,12 @@ from policies.rule import Rule, StackRule
 from policies.rules.accounts import ACCOUNT_RULES
 from policies.rules.alerts import ALERT_RULES
 from policies.rules.authentication import AUTHENTICATION_RULES
+from policies.rules.certificates import CERTIFICATE_RULES
 from policies.rules.coverage import covered
 from policies.rules.data_network import DATA_NETWORK_RULES
 from policies.rules.detections import DETECTION_RULES
 from policies.rules.edge_protection import DDOS_RULES
+from policies.rules.encryption import ENCRYPTION_RULES
 from policies.rules.escalation import ESCALATION_RULES
 from policies.rules.exposure import EXPOSURE_RULES
 from policies.rules.gateways import GATEWAY_RULES
@@ -58,5 +60,7 @@ _JUDGING: tuple[Rule | StackRule, ...] = (
     *AUTHENTICATION_RULES,
     *INPUT_RULES,
     *SECRET_RULES,
+    *ENCRYPTION_RULES,
+    *CERTIFICATE_RULES,
 )
 RULES: tuple[Rule | StackRule, ...] = (*_JUDGING, covered(_JUDGING))
