@@ -7,6 +7,7 @@ from policies.rules.authentication import AUTHENTICATION_RULES
 from policies.rules.certificates import CERTIFICATE_RULES
 from policies.rules.coverage import covered
 from policies.rules.data_network import DATA_NETWORK_RULES
+from policies.rules.databases import DATABASE_RULES
 from policies.rules.detections import DETECTION_RULES
 from policies.rules.edge_protection import DDOS_RULES
 from policies.rules.encryption import ENCRYPTION_RULES
@@ -20,6 +21,7 @@ from policies.rules.network import NETWORK_RULES
 from policies.rules.network_policies import NETWORK_POLICY_RULES
 from policies.rules.pods import POD_RULES
 from policies.rules.quarantine import QUARANTINE_RULES
+from policies.rules.queues import QUEUE_RULES
 from policies.rules.response import RESPONSE_RULES
 from policies.rules.rights import RIGHT_RULES
 from policies.rules.roles import ROLE_RULES
@@ -60,6 +62,8 @@ _JUDGING: tuple[Rule | StackRule, ...] = (
     *AUTHENTICATION_RULES,
     *INPUT_RULES,
     *SECRET_RULES,
+    *QUEUE_RULES,
+    *DATABASE_RULES,
     *ENCRYPTION_RULES,
     *CERTIFICATE_RULES,
 )
