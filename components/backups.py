@@ -14,6 +14,7 @@ from components.namespaces import Namespace
 from components.object_store import ObjectStore
 from components.pods import PodArgs, service_account
 from components.postgres import USER, Postgres
+from components.recovery import recovers
 from components.tier_settings import PostgresSettings
 
 _TLS = "/etc/backups"
@@ -69,7 +70,16 @@ class Backups(pulumi.ComponentResource):
         first = job(self, taker, take("first"), [database])
         account = first.spec.template.spec.service_account_name
         for kind, schedule in (("full", times.full), ("differential", times.differential)):
-            cron_job(f"{taker.name}-{kind}", taker, take(kind), account, schedule=schedule, hours=_HOURS, opts=child)
+            cron_job(
+                f"{taker.name}-{kind}",
+                taker,
+                take(kind),
+                account,
+                schedule=schedule,
+                hours=_HOURS,
+                annotations=recovers(name, "backup"),
+                opts=child,
+            )
         driller = namespace.identity(f"{name}-drill", "database")
         drilling = replace(
             connected(driller, database.recorder, store.account("backups")),
@@ -79,5 +89,14 @@ class Backups(pulumi.ComponentResource):
         )
         its_account = service_account(driller, child)
         ready = pulumi.ResourceOptions(parent=self, depends_on=[store])
-        cron_job(driller.name, driller, drilling, its_account, schedule=times.drill, hours=_HOURS, opts=ready)
+        cron_job(
+            driller.name,
+            driller,
+            drilling,
+            its_account,
+            schedule=times.drill,
+            hours=_HOURS,
+            annotations=recovers(name, "drill"),
+            opts=ready,
+        )
         self.register_outputs({})

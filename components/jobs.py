@@ -62,6 +62,7 @@ def cron_job(
     *,
     schedule: str | None,
     hours: int,
+    annotations: Mapping[str, str] | None = None,
     opts: pulumi.ResourceOptions,
 ) -> None:
     """Run a pod at its time (UTC), for at most some hours, unless the one before still runs.
@@ -69,9 +70,11 @@ def cron_job(
     Without a schedule it runs only when a person makes a Job of it. A run that fails is tried once more, and then seen: the last
     failed one is kept for a week, with its log.
     """
+    metadata = identity.metadata(name)
+    metadata.annotations = {**ANNOTATIONS, **(annotations or {})}
     batch.v1.CronJob(
         name,
-        metadata=identity.metadata(name),
+        metadata=metadata,
         spec=batch.v1.CronJobSpecArgs(
             schedule=schedule or "0 0 1 1 *",
             suspend=None if schedule else True,

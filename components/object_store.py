@@ -14,6 +14,7 @@ from components.labels import Identity
 from components.namespaces import Namespace
 from components.passwords import login, password
 from components.pods import PodArgs
+from components.recovery import needs_no_backup
 from components.settings import BucketKey, BucketKeys
 from components.stateful import Stateful, service
 from components.tier_settings import ObjectEndpoint, ObjectStoreSettings
@@ -136,7 +137,9 @@ def _gateway(
         files={TLS: certificate(identity, [identity.host(identity.name)], opts)},
         health=https_health(_PORT, _HEALTH),
     )
-    return Stateful(identity, pod, args.volume, opts=opts)
+    # It is where backups are. What else is in it keeps its versions, and is in one place only.
+    unsaved = needs_no_backup("backups are put into it, and files and logs keep their versions there")
+    return Stateful(identity, pod, args.volume, annotations=unsaved, opts=opts)
 
 
 def _environment(endpoint: str, region: str, bucket: str, trust: str) -> Mapping[str, str]:

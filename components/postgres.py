@@ -17,6 +17,7 @@ from components.namespaces import Namespace
 from components.object_store import ObjectStore
 from components.passwords import login, password
 from components.pods import PodArgs, Sidecar
+from components.recovery import keeps
 from components.settings import ApiServerSettings
 from components.stateful import Stateful, service
 from components.storage import DATABASE
@@ -143,6 +144,7 @@ class Postgres(pulumi.ComponentResource):
             args.volume,
             purpose=DATABASE,
             instances=args.instances,
+            annotations=keeps(args.backups.recovery_point),
             # The store takes the key of this rotation before any server has it.
             before=[*patroni.agreement(identity, args, child), *renewed, store],
             opts=child,

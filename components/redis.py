@@ -14,6 +14,7 @@ from components.namespaces import Namespace
 from components.passwords import password
 from components.pods import PodArgs
 from components.quantities import bytes_of
+from components.recovery import keeps
 from components.redis_rotation import Rotated, digest
 from components.stateful import Stateful, service
 from components.storage import QUEUE
@@ -124,7 +125,8 @@ class Redis(pulumi.ComponentResource):
             },
             health=exec_health(["sh", "-c", f'test "$({_CLI} --user probe --pass probe ping)" = PONG']),
         )
-        servers = Stateful(identity, pod, args.volume, purpose=QUEUE, instances=2, opts=child)
+        kept = keeps(args.backups.recovery_point)
+        servers = Stateful(identity, pod, args.volume, purpose=QUEUE, instances=2, annotations=kept, opts=child)
         self.retirement = None
         if args.rotation > 1:
             previous = password(f"{name}-operator", args.rotation - 1, child)

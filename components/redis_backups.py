@@ -13,6 +13,7 @@ from components.namespaces import Namespace
 from components.object_store import ObjectStore
 from components.pods import PodArgs, Step, service_account
 from components.quantities import bytes_of
+from components.recovery import recovers
 from components.redis import Redis
 from components.tier_settings import RedisSettings, VolumeSettings
 
@@ -110,7 +111,16 @@ class RedisBackups(pulumi.ComponentResource):
             self.connections = [*self.connections, *connected.rows]
             pod = replace(_pod(steps, 2 * bytes_of(args.memory)), files=connected.files)
             ready = pulumi.ResourceOptions(parent=self, depends_on=[store])
-            cron_job(who.name, who, pod, service_account(who, child), schedule=schedule, hours=_HOURS, opts=ready)
+            cron_job(
+                who.name,
+                who,
+                pod,
+                service_account(who, child),
+                schedule=schedule,
+                hours=_HOURS,
+                annotations=recovers(name, "backup" if schedule else "restore"),
+                opts=ready,
+            )
 
         taker = namespace.identity(f"{name}-backup", "queue")
         taking = [

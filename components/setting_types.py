@@ -31,6 +31,7 @@ Driver = Annotated[
 Schedule = Annotated[
     str, Field(pattern=r"^[0-9*/,-]+( [0-9*/,-]+){4}$", description="a time as cron has it, like 0 1 * * 0")
 ]
+Duration = Annotated[str, Field(pattern=r"^[1-9]\d*[smhd]$", description="a time, like 30s, 5m, 6h or 1d")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="a Kubernetes name")]
 ImageReference = Annotated[
     str,

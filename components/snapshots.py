@@ -8,9 +8,10 @@ import pulumi
 from pulumi_kubernetes import batch, core, meta, rbac
 
 from components.connections import api_server_range, connect
-from components.labels import Identity
+from components.labels import ANNOTATIONS, Identity
 from components.namespaces import Namespace
 from components.pods import PodArgs, pod_template, service_account
+from components.recovery import recovers
 from components.settings import ApiServerSettings, SnapshotSettings, StorageSettings
 from components.storage import SNAPSHOTS
 
@@ -78,9 +79,11 @@ def _schedule(identity: Identity, workload: str, args: SnapshotSettings, opts: p
         ],
         token=True,
     )
+    metadata = identity.metadata()
+    metadata.annotations = {**ANNOTATIONS, **recovers(workload, "snapshot")}
     batch.v1.CronJob(
         identity.name,
-        metadata=identity.metadata(),
+        metadata=metadata,
         spec=batch.v1.CronJobSpecArgs(
             schedule=args.schedule,
             time_zone="Etc/UTC",

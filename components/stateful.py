@@ -18,6 +18,7 @@ class Stateful(pulumi.ComponentResource):
     With `volume.keep` the StatefulSet is protected and its volumes are kept when the set is deleted. After `before` is
     there, all pods start at once: one that cannot start does not keep the others from it. A larger `volume.size` grows the
     volumes where they are, without a restart. `purpose` is the volumes' class, unless `volume` names another.
+    `annotations` say what may be lost of them.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Stateful(pulumi.ComponentResource):
         *,
         purpose: str = GENERAL,
         instances: int = 1,
+        annotations: Mapping[str, str] | None = None,
         before: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -55,9 +57,11 @@ class Stateful(pulumi.ComponentResource):
                 resources=core.v1.VolumeResourceRequirementsArgs(requests={"storage": volume.size}),
             ),
         )
+        metadata = identity.metadata()
+        metadata.annotations = {**ANNOTATIONS, **(annotations or {})}
         pods = apps.v1.StatefulSet(
             name,
-            metadata=identity.metadata(),
+            metadata=metadata,
             spec=apps.v1.StatefulSetSpecArgs(
                 replicas=instances,
                 pod_management_policy="Parallel",

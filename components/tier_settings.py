@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from components import versions
-from components.setting_types import Data, Fqdn, ImageReference, Name, Quantity, Rotation, Schedule
+from components.setting_types import Data, Duration, Fqdn, ImageReference, Name, Quantity, Rotation, Schedule
 
 
 class Scale(Data):
@@ -91,12 +91,16 @@ class VolumeSettings(Data):
 
 
 class BackupSettings(Data):
-    """When the database is backed up and a restore is tried, in UTC. `keep_full` full backups are kept, with what builds on them."""
+    """When the database is backed up and a restore is tried, in UTC. `keep_full` full backups are kept, with what builds on them.
+
+    `recovery_point` is how much time may be lost with all volumes. Backups and the log that is brought to the store must hold that.
+    """
 
     full: Schedule = "0 1 * * 0"
     differential: Schedule = "0 1 * * 1-6"
     drill: Schedule = "0 4 * * *"
     keep_full: int = Field(default=4, ge=1, le=1000)
+    recovery_point: Duration = "5m"
 
 
 class PostgresSettings(Data):
@@ -163,10 +167,14 @@ class PostgresExporterSettings(Data):
 
 
 class RedisBackupSettings(Data):
-    """The queue is put into the object store at each time of the `schedule`, in UTC. The last `keep` of those backups stay."""
+    """The queue is put into the object store at each time of the `schedule`, in UTC. The last `keep` of those backups stay.
+
+    `recovery_point` is how much time may be lost with all volumes. The schedule must hold that.
+    """
 
     schedule: Schedule = "47 */6 * * *"
     keep: int = Field(default=28, ge=1, le=1000)
+    recovery_point: Duration = "6h"
 
 
 class RedisSettings(Data):
