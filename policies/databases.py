@@ -10,6 +10,7 @@ from typing import Any
 from policies.containers import Container, containers
 from policies.rule import Manifest, at
 
+_SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _ON = ("on", "true", "yes", "1")
 _ONCE = ("Job", "CronJob")  # what starts a server there starts one for itself
 
@@ -55,6 +56,27 @@ def on(configuration: Manifest, name: str, default: str = "off") -> bool:
     return parameter(configuration, name, default) in _ON
 
 
+def interval(configuration: Manifest, name: str, unit: str) -> float:
+    """Return the seconds that a setting of PostgreSQL is, which without a unit of its own has this one; 0 if it is not there."""
+    text = parameter(configuration, name, "0")
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
+    return float(number) * _SECONDS[text[len(number) :].strip() or unit]
+
+
+def run_by_patroni(manifest: Manifest) -> bool:
+    """Return whether an object is PostgreSQL's servers, run by Patroni."""
+    return at(manifest, "kind") == "StatefulSet" and bool(_scope(manifest))
+
+
+def configuration_of(servers: Manifest, manifests: Sequence[Manifest]) -> Manifest | None:
+    """Return the object with the configuration of these servers."""
+    place = (at(servers, "metadata.namespace", "default"), f"{_scope(servers)}-config")
+    for each in manifests:
+        if configured(each) and (at(each, "metadata.namespace", "default"), at(each, "metadata.name")) == place:
+            return each
+    return None
+
+
 def accesses(configuration: Manifest) -> list[Access]:
     """Return the lines of access in their order: the first that fits decides."""
     return [access for line in at(configuration, "postgresql.pg_hba", []) if (access := _access(line))]
@@ -75,6 +97,17 @@ def commands(manifest: Manifest, program: str) -> Iterator[tuple[Container, Comm
             found = [Command(container.path, (), {})]
         for command in found:
             yield container, command
+
+
+def _scope(manifest: Manifest) -> str:
+    """Return the name under which Patroni's servers know each other, "" if these are none."""
+    found = (
+        at(variable, "value", "")
+        for container in containers(manifest)
+        for variable in at(container.spec, "env", [])
+        if at(variable, "name") == "PATRONI_SCOPE"
+    )
+    return next((scope for scope in found if scope), "")
 
 
 def _lines(words: Sequence[str]) -> Iterator[list[str]]:

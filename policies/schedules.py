@@ -38,11 +38,15 @@ def longest_gap(schedules: Sequence[str]) -> int:
 
     Raises ValueError if one is none, or if there is no such time.
     """
-    return _longest_gap(tuple(schedules))
+    found = _longest_gap(tuple(schedules))
+    if found < 0:
+        raise ValueError("a schedule without a time")
+    return found
 
 
 @cache
 def _longest_gap(schedules: tuple[str, ...]) -> int:
+    """Return the same, and -1 if there is no such time."""
     read = [_Schedule(schedule) for schedule in schedules]
     days = dict[tuple[bool, ...], list[int]]()
     first, last, longest = -1, -1, 0
@@ -56,7 +60,7 @@ def _longest_gap(schedules: tuple[str, ...]) -> int:
             longest = max(longest, start + minutes[0] - last if last >= 0 else 0)
             first, last = first if first >= 0 else start + minutes[0], start + minutes[-1]
     if first < 0:
-        raise ValueError("a schedule without a time")
+        return -1
     return max(longest, _DAYS * 1440 - last + first) * 60
 
 

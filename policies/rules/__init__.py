@@ -4,6 +4,7 @@ from policies.rule import Rule, StackRule
 from policies.rules.accounts import ACCOUNT_RULES
 from policies.rules.alerts import ALERT_RULES
 from policies.rules.authentication import AUTHENTICATION_RULES
+from policies.rules.backups import BACKUP_RULES
 from policies.rules.certificates import CERTIFICATE_RULES
 from policies.rules.coverage import covered
 from policies.rules.data_network import DATA_NETWORK_RULES
@@ -22,6 +23,7 @@ from policies.rules.network_policies import NETWORK_POLICY_RULES
 from policies.rules.pods import POD_RULES
 from policies.rules.quarantine import QUARANTINE_RULES
 from policies.rules.queues import QUEUE_RULES
+from policies.rules.recovery import RECOVERY_RULES
 from policies.rules.response import RESPONSE_RULES
 from policies.rules.rights import RIGHT_RULES
 from policies.rules.roles import ROLE_RULES
@@ -62,9 +64,11 @@ _JUDGING: tuple[Rule | StackRule, ...] = (
     *AUTHENTICATION_RULES,
     *INPUT_RULES,
     *SECRET_RULES,
-    *QUEUE_RULES,
-    *DATABASE_RULES,
-    *ENCRYPTION_RULES,
     *CERTIFICATE_RULES,
+    *ENCRYPTION_RULES,
+    *DATABASE_RULES,
+    *QUEUE_RULES,
+    *BACKUP_RULES,
+    *RECOVERY_RULES,
 )
 RULES: tuple[Rule | StackRule, ...] = (*_JUDGING, covered(_JUDGING))

@@ -5,7 +5,7 @@ from typing import Any
 
 from policies.clients import environment
 from policies.containers import containers, has_pods
-from policies.databases import accesses, configured, on, parameter, patroni
+from policies.databases import accesses, configuration_of, configured, interval, on, parameter, patroni, run_by_patroni
 from policies.rule import Manifest, Rule, StackRule, at
 
 _TLS = ("tlsv1.2", "tlsv1.3")
@@ -60,7 +60,7 @@ def _audited(configuration: Manifest) -> Iterator[str]:
         yield "pgaudit.log leaves out changes of tables or of rights; set it to ddl, role"
     if not on(configuration, "log_connections"):
         yield "log_connections is off; set it to on"
-    if parameter(configuration, "idle_in_transaction_session_timeout", "0").rstrip("smhdin ") in ("0", "-1"):
+    if interval(configuration, "idle_in_transaction_session_timeout", "ms") <= 0:
         yield "idle_in_transaction_session_timeout is not set: one client stops all others; set it to a minute"
 
 
@@ -72,32 +72,17 @@ def _kept(configuration: Manifest) -> Iterator[str]:
         yield "archive_mode is off: a backup is all there is; set it to on"
     if parameter(configuration, "archive_command") in _NOWHERE:
         yield "archive_command archives nothing; have it bring each segment to the store"
-    if parameter(configuration, "archive_timeout", "0").rstrip("smhdin ") in ("0", "-1"):
+    if interval(configuration, "archive_timeout", "s") <= 0:
         yield "archive_timeout is not set: a quiet hour is archived when it is over; set it to a minute"
 
 
-def _set(manifest: Manifest) -> bool:
-    return at(manifest, "kind") == "StatefulSet" and bool(_scope(manifest))
-
-
-def _scope(manifest: Manifest) -> str:
-    """Return the name under which Patroni's servers know each other, "" if these are none."""
-    found = (environment(container.spec).get("PATRONI_SCOPE", "") for container in containers(manifest))
-    return next((scope for scope in found if scope), "")
-
-
 def _replicated(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
-    configurations = {
-        (at(each, "metadata.namespace", "default"), at(each, "metadata.name")): each
-        for each in manifests
-        if configured(each)
-    }
     for manifest in manifests:
-        if not _set(manifest):
+        if not run_by_patroni(manifest):
             continue
         if at(manifest, "spec.replicas", 1) < _MEMBERS:
             yield manifest, f"spec.replicas is too few to lose one and still have two; set it to {_MEMBERS}"
-        found = configurations.get((at(manifest, "metadata.namespace", "default"), f"{_scope(manifest)}-config"))
+        found = configuration_of(manifest, manifests)
         if found is None:
             yield manifest, "metadata.name has no configuration of Patroni's; create the ConfigMap SCOPE-config"
         elif at(patroni(found), "synchronous_mode", default=False) not in (True, "on", "true", "quorum"):
@@ -187,7 +172,7 @@ DATABASE_RULES: tuple[Rule | StackRule, ...] = (
         why="With fewer, the loss of one server is the loss of what it alone had, or of the service.",
         box="database-security",
         severity="medium",
-        about=_set,
+        about=run_by_patroni,
         check=_replicated,
     ),
     StackRule(

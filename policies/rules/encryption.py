@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from policies.clients import clients, environment, keeps_data, prefix_of, servers, verified
 from policies.containers import containers, pods
+from policies.recovery import claims_of_sets
 from policies.rule import Manifest, Rule, StackRule, at
 
 # What a driver is told for an encrypted disk; None where all its disks are.
@@ -61,25 +62,13 @@ def _claiming(manifest: Manifest) -> bool:
     return any(True for _claim in _claims(manifest))
 
 
-def _of_sets(manifests: Sequence[Manifest]) -> Iterator[tuple[str, str]]:
-    """Yield where the claims of the StatefulSets are, and how their names begin: those are of the set's class."""
-    for manifest in manifests:
-        if at(manifest, "kind") == "StatefulSet":
-            for claim in at(manifest, "spec.volumeClaimTemplates", []):
-                yield (
-                    at(manifest, "metadata.namespace", "default"),
-                    f"{at(claim, 'metadata.name')}-{at(manifest, 'metadata.name')}-",
-                )
-
-
 def _classed(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
     classes = [at(manifest, "metadata.name") for manifest in manifests if at(manifest, "kind") == "StorageClass"]
-    begun = list(_of_sets(manifests))
+    of_sets = claims_of_sets(manifests)
     for manifest in manifests:
         for path, claim in _claims(manifest):
             named = at(claim, "storageClassName")
-            place, name = at(manifest, "metadata.namespace", "default"), at(manifest, "metadata.name")
-            if named is None and any(place == there and name.startswith(start) for there, start in begun):
+            if named is None and of_sets(manifest):
                 continue
             if named not in classes:
                 yield manifest, f"{path}.storageClassName is of no class of the stack; name one whose disks are known"

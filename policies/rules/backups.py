@@ -1,0 +1,221 @@
+"""Backups: of everything, often enough, encrypted with a key that the store has not, and removed by nobody but their own Job."""
+
+from collections.abc import Iterator, Sequence
+
+from policies.containers import containers
+from policies.recovery import (
+    NOT_NEEDED,
+    OF,
+    POINT,
+    ROLE,
+    behind,
+    gap,
+    jobs,
+    keeps_data,
+    kept,
+    lost,
+    named,
+    place,
+    recovering,
+    said,
+    variables,
+)
+from policies.rule import Manifest, Rule, StackRule, at
+from policies.schedules import longest_gap, seconds
+from policies.secrets import account, rules_of, subjects
+
+_ROLES = ("backup", "snapshot", "drill", "restore")
+_KEY = "ENCRYPTION_KEY"
+_WEEK = 7 * 86400
+_SNAPSHOTS = {"volumesnapshots", "volumesnapshotcontents", "*"}
+_REMOVING = {"delete", "deletecollection", "*"}
+
+
+def _covered(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
+    for keeper in kept(manifests):
+        if len(said(keeper, NOT_NEEDED).split()) > 1:
+            continue
+        found = jobs(keeper, manifests, "backup")
+        if not found:
+            fix = f"add a CronJob with {ROLE}: backup and {OF}, or say in {NOT_NEEDED} why it needs none"
+            yield keeper, f"metadata.name has no backup; {fix}"
+        for job in found:
+            if at(keeper, "kind") == "StatefulSet" and not any(
+                behind(service, keeper) for _name, service in named(job, manifests)
+            ):
+                yield (
+                    job,
+                    f"metadata.annotations.{OF} is of what it never connects to; tell it the server by a variable",
+                )
+
+
+def _runs(manifest: Manifest) -> Iterator[str]:
+    if said(manifest, ROLE) not in _ROLES or not said(manifest, OF):
+        yield f"metadata.annotations.{ROLE} is none of {', '.join(_ROLES)}, or {OF} is missing; set both"
+    try:
+        longest_gap([at(manifest, "spec.schedule")])
+    except ValueError:
+        yield "spec.schedule never comes; write five fields, as 0 1 * * 0"
+    if not at(manifest, "spec.timeZone"):
+        yield "spec.timeZone is left to the node; set it to Etc/UTC"
+    if at(manifest, "spec.suspend", default=False) and said(manifest, ROLE) != "restore":
+        yield "spec.suspend is true, so it never runs; take it away"
+    if at(manifest, "spec.concurrencyPolicy", "Allow") != "Forbid":
+        yield "spec.concurrencyPolicy lets a second one begin before the first has ended; set it to Forbid"
+
+
+def _promised(manifest: Manifest) -> bool:
+    return keeps_data(manifest) and bool(said(manifest, POINT))
+
+
+def _often(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
+    for keeper in kept(manifests):
+        if _promised(keeper):
+            most = lost(keeper, manifests)
+            if most is None or most > seconds(said(keeper, POINT)):
+                fix = "take backups more often, or declare what may be lost"
+                yield keeper, f"metadata.annotations.{POINT} is less than what lies between two backups; {fix}"
+
+
+def _backs_up(manifest: Manifest) -> bool:
+    return recovering(manifest) and said(manifest, ROLE) == "backup"
+
+
+def _keys(manifest: Manifest) -> list[str]:
+    """Return the variables of an object's containers that hold a key of backups, from a Secret."""
+    return [
+        at(variable, "name", "")
+        for container in containers(manifest)
+        for variable in at(container.spec, "env", [])
+        if at(variable, "name", "").endswith(_KEY) and at(variable, "valueFrom.secretKeyRef.name")
+    ]
+
+
+def _encrypted(manifest: Manifest) -> Iterator[str]:
+    if not _keys(manifest):
+        yield f"spec.jobTemplate has no key, so whoever keeps the backup reads it; take a variable …{_KEY} from a Secret"
+
+
+def _apart(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
+    mine = [each for each in manifests if recovering(each)]
+    owners = {(place(job)[0], said(job, OF)) for job in mine}
+    keepers = [each for each in manifests if keeps_data(each) and place(each) in owners]
+    allowed = {account(each) for each in (*mine, *keepers)}
+    stores = [service for job in mine for name, service in named(job, manifests) if name.endswith("_ENDPOINT")]
+    for manifest in manifests:
+        if _keys(manifest):
+            if any(behind(store, manifest) for store in stores):
+                yield manifest, "spec.template has the key of the backups that it keeps; take it away"
+            elif account(manifest) not in allowed:
+                yield manifest, "spec.template has the key of backups, but neither takes nor restores any; take it away"
+
+
+def _has_key(manifest: Manifest) -> bool:
+    return bool(_keys(manifest))
+
+
+def _removing(manifest: Manifest) -> bool:
+    """Return whether a role may remove snapshots."""
+    if at(manifest, "kind") not in ("Role", "ClusterRole"):
+        return False
+    return any(_removes(rule) for rule in at(manifest, "rules", []))
+
+
+def _removes(rule: Manifest) -> bool:
+    return bool(_SNAPSHOTS & set(at(rule, "resources", [])) and _REMOVING & set(at(rule, "verbs", [])))
+
+
+def _own_jobs_only(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
+    allowed = {account(each) for each in manifests if recovering(each) and said(each, ROLE) == "snapshot"}
+    for binding in manifests:
+        if at(binding, "kind") in ("RoleBinding", "ClusterRoleBinding"):
+            if not any(_removes(rule) for rule in rules_of(binding, manifests)):
+                continue
+            if at(binding, "kind") == "ClusterRoleBinding" or set(subjects(binding)) - allowed:
+                fix = "leave that to the account of the Job that takes them"
+                yield binding, f"subjects may remove snapshots, which an intruder does first; {fix}"
+
+
+def _copying(manifest: Manifest) -> bool:
+    return recovering(manifest) and said(manifest, ROLE) in ("backup", "snapshot")
+
+
+def _numbers(job: Manifest) -> list[int]:
+    return [int(value) for name, value in variables(job) if "KEEP" in name.split("_")]
+
+
+def _long_enough(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
+    for job in manifests:
+        if _copying(job) and min(_numbers(job), default=0) <= 1:
+            yield job, "spec.jobTemplate keeps the newest only, or does not say how many; set its variable KEEP to more"
+    for keeper in kept(manifests):
+        found = jobs(keeper, manifests, "backup")
+        if found and max(min(_numbers(job), default=0) * gap([job]) for job in found) < _WEEK:
+            yield keeper, "metadata.name has no backup from before last week; keep more of them"
+
+
+BACKUP_RULES = (
+    StackRule(
+        name="backup-covers-volumes",
+        description="Everything with volumes is backed up by a CronJob that connects to it, or says why it needs no backup.",
+        why="What nobody thought of is what is missing on the day when all volumes are gone, or encrypted by somebody else.",
+        box="backup-encryption",
+        severity="critical",
+        about=keeps_data,
+        check=_covered,
+    ),
+    Rule(
+        name="backup-schedule-runs",
+        description="A CronJob for backups has a schedule that comes, in a named time zone, one run at a time.",
+        why="A schedule that never comes fails no Job and raises no alarm.",
+        box="backup-encryption",
+        severity="high",
+        about=recovering,
+        check=_runs,
+    ),
+    StackRule(
+        name="backup-often-enough",
+        description="Between two backups, or two pieces of the log that is archived, lies no more than what may be lost.",
+        why="Whoever was promised an hour loses a day.",
+        box="backup-encryption",
+        severity="high",
+        about=_promised,
+        check=_often,
+    ),
+    Rule(
+        name="backup-encrypted",
+        description="Backups are encrypted by whoever takes them, with a key from a Secret.",
+        why="The store, and whoever copies its disk, has all data in one place and without any login.",
+        box="backup-encryption",
+        severity="critical",
+        about=_backs_up,
+        check=_encrypted,
+    ),
+    StackRule(
+        name="backup-key-apart",
+        description="The key of backups is known to what takes and restores them and to the server itself, not to the store or others.",
+        why="With the key beside what it opens, backups are as good as plain; an application that has it opens all of them.",
+        box="backup-encryption",
+        severity="critical",
+        about=_has_key,
+        check=_apart,
+    ),
+    StackRule(
+        name="backup-removed-by-its-job",
+        description="Nobody but the account that takes snapshots may remove any.",
+        why="Who wants a ransom removes what could be restored before anything else.",
+        box="backup-encryption",
+        severity="high",
+        about=_removing,
+        check=_own_jobs_only,
+    ),
+    StackRule(
+        name="backup-kept",
+        description="More than the newest copy is kept, and of backups one from before a week.",
+        why="Damage that is noticed after some days is in every copy by then.",
+        box="backup-encryption",
+        severity="medium",
+        about=_copying,
+        check=_long_enough,
+    ),
+)
