@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from policies.clients import Server, names
+from policies.clients import Server, names, servers
 from policies.secrets import readers
 
 Manifest = dict[str, Any]
@@ -87,3 +87,16 @@ def test_a_variable_names_a_server(variable: str, value: str, named: bool) -> No
 
 def test_a_short_name_is_of_its_own_namespace() -> None:
     assert not names(Server("data", "db"), "A_HOST", "db", "app")
+
+
+@pytest.mark.parametrize("tier", ["database", "queue", "cache", "objects"])
+def test_a_server_of_data_is_known_by_its_tier(tier: str) -> None:
+    metadata = {"name": "x", "labels": {"app.kubernetes.io/component": tier}}
+    assert servers([{"kind": "Service", "metadata": metadata}]) == [Server("default", "x")]
+    assert servers([{"kind": "Deployment", "metadata": metadata}]) == []
+
+
+@pytest.mark.parametrize(("port", "known"), [(3306, True), (6432, True), (9187, False), (80, False)])
+def test_a_server_of_data_is_known_by_its_port(port: int, known: bool) -> None:
+    service = {"kind": "Service", "metadata": {"name": "x"}, "spec": {"ports": [{"port": 1}, {"port": port}]}}
+    assert bool(servers([service])) is known
