@@ -56,6 +56,11 @@ def on(configuration: Manifest, name: str, default: str = "off") -> bool:
     return parameter(configuration, name, default) in _ON
 
 
+def archives(configuration: Manifest) -> bool:
+    """Return whether PostgreSQL hands over its log, piece by piece."""
+    return parameter(configuration, "archive_mode") in (*_ON, "always")
+
+
 def interval(configuration: Manifest, name: str, unit: str) -> float:
     """Return the seconds that a setting of PostgreSQL is, which without a unit of its own has this one; 0 if it is not there."""
     text = parameter(configuration, name, "0")

@@ -11,7 +11,7 @@ from typing import Any
 
 from policies.clients import Server, environment, names
 from policies.containers import containers, pods
-from policies.databases import configuration_of, interval, on, patroni, run_by_patroni
+from policies.databases import archives, configuration_of, interval, patroni, run_by_patroni
 from policies.rule import Manifest, at
 from policies.schedules import longest_gap
 
@@ -98,7 +98,7 @@ def lost(keeper: Manifest, manifests: Sequence[Manifest]) -> float | None:
         return None
     found = configuration_of(keeper, manifests) if run_by_patroni(keeper) else None
     told = patroni(found) if found is not None else {}
-    archived = on(told, "archive_mode") and interval(told, "archive_timeout", "s") > 0
+    archived = archives(told) and interval(told, "archive_timeout", "s") > 0
     return min(gap(backups), interval(told, "archive_timeout", "s")) if archived else gap(backups)
 
 

@@ -5,7 +5,17 @@ from typing import Any
 
 from policies.clients import environment
 from policies.containers import containers, has_pods
-from policies.databases import accesses, configuration_of, configured, interval, on, parameter, patroni, run_by_patroni
+from policies.databases import (
+    accesses,
+    archives,
+    configuration_of,
+    configured,
+    interval,
+    on,
+    parameter,
+    patroni,
+    run_by_patroni,
+)
 from policies.rule import Manifest, Rule, StackRule, at
 
 _TLS = ("tlsv1.2", "tlsv1.3")
@@ -68,7 +78,7 @@ def _kept(configuration: Manifest) -> Iterator[str]:
     for name in ("fsync", "full_page_writes", "synchronous_commit"):
         if parameter(configuration, name, "on") in _LOST:
             yield f"{name} acknowledges what is not on a disk; leave it on"
-    if parameter(configuration, "archive_mode") not in ("on", "always"):
+    if not archives(configuration):
         yield "archive_mode is off: a backup is all there is; set it to on"
     if parameter(configuration, "archive_command") in _NOWHERE:
         yield "archive_command archives nothing; have it bring each segment to the store"
