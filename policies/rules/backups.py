@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from policies.containers import containers
+from policies.permissions import ROLES, Permissions, of_rbac, users
+from policies.powers import held, power
 from policies.recovery import (
     NOT_NEEDED,
     OF,
@@ -22,13 +24,11 @@ from policies.recovery import (
 )
 from policies.rule import Manifest, Rule, StackRule, at
 from policies.schedules import longest_gap, seconds
-from policies.secrets import account, rules_of, subjects
 
 _ROLES = ("backup", "snapshot", "drill", "restore")
 _KEY = "ENCRYPTION_KEY"
 _WEEK = 7 * 86400
-_SNAPSHOTS = {"volumesnapshots", "volumesnapshotcontents", "*"}
-_REMOVING = {"delete", "deletecollection", "*"}
+_REMOVES = (power("delete deletecollection", "snapshot.storage.k8s.io", "volumesnapshots volumesnapshotcontents"),)
 
 
 def _covered(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
@@ -100,13 +100,13 @@ def _apart(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
     mine = [each for each in manifests if recovering(each)]
     owners = {(place(job)[0], said(job, OF)) for job in mine}
     keepers = [each for each in manifests if keeps_data(each) and place(each) in owners]
-    allowed = {account(each) for each in (*mine, *keepers)}
+    allowed = {user for each in (*mine, *keepers) for user in users(each)}
     stores = [service for job in mine for name, service in named(job, manifests) if name.endswith("_ENDPOINT")]
     for manifest in manifests:
         if _keys(manifest):
             if any(behind(store, manifest) for store in stores):
                 yield manifest, "spec.template has the key of the backups that it keeps; take it away"
-            elif account(manifest) not in allowed:
+            elif not users(manifest) <= allowed:
                 yield manifest, "spec.template has the key of backups, but neither takes nor restores any; take it away"
 
 
@@ -116,24 +116,16 @@ def _has_key(manifest: Manifest) -> bool:
 
 def _removing(manifest: Manifest) -> bool:
     """Return whether a role may remove snapshots."""
-    if at(manifest, "kind") not in ("Role", "ClusterRole"):
-        return False
-    return any(_removes(rule) for rule in at(manifest, "rules", []))
-
-
-def _removes(rule: Manifest) -> bool:
-    return bool(_SNAPSHOTS & set(at(rule, "resources", [])) and _REMOVING & set(at(rule, "verbs", [])))
+    return of_rbac(manifest, *ROLES) and any(any(held(rule, _REMOVES)) for rule in at(manifest, "rules", []))
 
 
 def _own_jobs_only(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
-    allowed = {account(each) for each in manifests if recovering(each) and said(each, ROLE) == "snapshot"}
-    for binding in manifests:
-        if at(binding, "kind") in ("RoleBinding", "ClusterRoleBinding"):
-            if not any(_removes(rule) for rule in rules_of(binding, manifests)):
-                continue
-            if at(binding, "kind") == "ClusterRoleBinding" or set(subjects(binding)) - allowed:
-                fix = "leave that to the account of the Job that takes them"
-                yield binding, f"subjects may remove snapshots, which an intruder does first; {fix}"
+    mine = [each for each in manifests if recovering(each) and said(each, ROLE) == "snapshot"]
+    allowed = {user for job in mine for user in users(job)}
+    for subject, grant, _power in Permissions(manifests).having(_REMOVES):
+        if grant.namespace is None or subject not in allowed:
+            fix = "leave that to the account of the Job that takes them, in its namespace"
+            yield grant.binding, f"subjects may remove snapshots, which an intruder does first; {fix}"
 
 
 def _copying(manifest: Manifest) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from policies.permissions import users
 from policies.recovery import (
     NOT_NEEDED,
     OF,
@@ -20,7 +21,7 @@ from policies.recovery import (
 )
 from policies.rule import Manifest, StackRule, at
 from policies.schedules import seconds
-from policies.secrets import account, uses
+from policies.secrets import uses
 
 _MONTH = 30 * 86400
 
@@ -66,7 +67,7 @@ def _harmless(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
             keepers = [each for each in manifests if keeps_data(each) and place(each) == owner]
             if has_claim(job):
                 yield job, "spec.jobTemplate mounts a volume that others use; restore into one that goes with the pod"
-            if any(account(keeper) == account(job) for keeper in keepers):
+            if any(users(keeper) & users(job) for keeper in keepers):
                 yield job, "spec.jobTemplate has the server's own account; give it one of its own"
 
 

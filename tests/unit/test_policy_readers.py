@@ -24,12 +24,14 @@ def test_the_account_reads_whatever_way_its_pods_do() -> None:
     container = {"env": env, "envFrom": [{"secretRef": {"name": "three"}}]}
     projected = [{"projected": {"sources": [{"secret": {"name": "four"}}]}}]
     manifest = pods("x", "who", volumes=[*mounted("one"), *projected], initContainers=[container])
-    assert readers([manifest]) == {("a", name): {"a/who"} for name in ("one", "two", "three", "four")}
+    assert readers([manifest]) == {("a", name): {"ServiceAccount a/who"} for name in ("one", "two", "three", "four")}
 
 
 def test_who_sees_certificates_only_reads_nothing() -> None:
     assert readers([pods("x", "who", volumes=mounted("tls", "ca.crt", "tls.crt"))]) == {}
-    assert readers([pods("x", "who", volumes=mounted("tls", "ca.crt", "tls.key"))]) == {("a", "tls"): {"a/who"}}
+    assert readers([pods("x", "who", volumes=mounted("tls", "ca.crt", "tls.key"))]) == {
+        ("a", "tls"): {"ServiceAccount a/who"}
+    }
 
 
 def test_two_without_an_account_are_two() -> None:
@@ -45,6 +47,7 @@ def test_two_without_an_account_are_two() -> None:
         ({"resources": ["secrets"], "verbs": ["list"]}, {"one", "tls"}),
         ({"resources": ["secrets"], "verbs": ["create"]}, set[str]()),
         ({"resources": ["configmaps"], "verbs": ["get"]}, set[str]()),
+        ({"apiGroups": ["a.example"], "resources": ["secrets"], "verbs": ["get"]}, set[str]()),
     ],
 )
 @pytest.mark.parametrize("kind", ["Role", "ClusterRole"])
@@ -55,7 +58,7 @@ def test_who_may_ask_for_it_reads_it(rule: Manifest, read: set[str], kind: str) 
             {"kind": "Secret", "metadata": {"namespace": "a", "name": "one"}},
             {"kind": "Secret", "metadata": {"namespace": "b", "name": "other"}},
             {"kind": "Certificate", "metadata": {"namespace": "a", "name": "x"}, "spec": {"secretName": "tls"}},
-            {"kind": kind, "metadata": {"name": "all", **here}, "rules": [rule]},
+            {"kind": kind, "metadata": {"name": "all", **here}, "rules": [{"apiGroups": [""], **rule}]},
             {
                 "kind": "RoleBinding",
                 "metadata": {"namespace": "a", "name": "all"},
@@ -64,7 +67,7 @@ def test_who_may_ask_for_it_reads_it(rule: Manifest, read: set[str], kind: str) 
             },
         ]
     )
-    assert found == {("a", name): {"a/who", "User/jane"} for name in read}
+    assert found == {("a", name): {"ServiceAccount a/who", "User jane"} for name in read}
 
 
 @pytest.mark.parametrize(
