@@ -36,9 +36,10 @@ def claim(name: str, namespace: str = "data") -> Manifest:
 
 
 def of_patroni(parameters: Manifest) -> list[Manifest]:
-    configuration = {"kind": "ConfigMap", "metadata": {"namespace": "data", "name": "scope-config", "annotations": {}}}
-    configuration["metadata"]["annotations"]["config"] = json.dumps({"postgresql": {"parameters": parameters}})
-    return [keeper(env=[{"name": "PATRONI_SCOPE", "value": "scope"}]), configuration, cron("0 1 * * *")]
+    text = json.dumps({"postgresql": {"parameters": parameters}})
+    there = {"namespace": "data", "name": "scope-config", "annotations": {"config": text}}
+    servers = keeper(env=[{"name": "PATRONI_SCOPE", "value": "scope"}])
+    return [servers, {"kind": "ConfigMap", "metadata": there}, cron("0 1 * * *")]
 
 
 def test_the_claims_of_a_set_are_the_sets() -> None:
