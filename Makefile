@@ -2,6 +2,8 @@
 STACK ?= dev
 CONTEXT ?=
 TO ?=
+REPORTS ?=
+export POLICY_REPORTS ?= $(REPORTS)
 LOCAL := python3 -m local
 TARGET := --stack '$(STACK)' --context '$(CONTEXT)'
 PYTHON := $(LOCAL) run
@@ -25,7 +27,7 @@ preview: ## show what up would change
 render: ## write the stack's Kubernetes objects to build/STACK
 	@$(LOCAL) render $(TARGET)
 
-policy: ## judge the stack's Kubernetes objects by the policy pack, without a cluster
+policy: ## judge the stack's Kubernetes objects by the policy pack, without a cluster: make policy [REPORTS=DIR]
 	@$(LOCAL) policy $(TARGET)
 
 restore: ## bring the database back to a moment: make restore TO='2026-11-26T01:00:00+00:00', or TO=newest

@@ -1,9 +1,11 @@
 """The rules as policies of the SDK: one for each, at the level the stack has for it, and two that keep the exemptions honest."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from pulumi_policy import (
     EnforcementLevel,
@@ -16,7 +18,7 @@ from pulumi_policy import (
     StackValidationPolicy,
 )
 
-from policies import exemptions, levels, sdk
+from policies import exemptions, levels, links, sdk
 from policies.judge import Finding, judge, judge_all, judge_stack
 from policies.rule import Manifest, Rule, StackRule
 from policies.rules import RULES
@@ -32,7 +34,10 @@ def policies(
     """Return the pack for a stack; raise PackError if one of its files in `directory` is wrong."""
     severities = {rule.name: rule.severity for rule in (*RULES, *rules)}
     pack = _Pack(
+        stack,
         rules,
+        directory,
+        severities,
         levels.levels(stack, severities, directory),
         exemptions.load(stack, severities, directory / exemptions.FILE.name),
         today,
@@ -43,16 +48,24 @@ def policies(
 
 @dataclass(frozen=True, slots=True)
 class _Pack:
+    stack: str
     rules: Sequence[Rule | StackRule]
+    directory: Path
+    severities: Mapping[str, str]
     levels: Mapping[str, levels.Level]
     exempted: Sequence[exemptions.Exemption]
     today: Callable[[], date]
 
     def policy(self, rule: Rule | StackRule) -> Policy:
-        level, severity = EnforcementLevel(self.levels[rule.name]), Severity(rule.severity)
+        described: dict[str, Any] = {
+            "enforcement_level": EnforcementLevel(self.levels[rule.name]),
+            "severity": Severity(rule.severity),
+            "tags": [f"box:{rule.box}", *rule.controls],
+            "url": links.address(rule),
+        }
         if isinstance(rule, StackRule):
-            return StackValidationPolicy(rule.name, rule.description, self._on_stack(rule), level, severity=severity)
-        return ResourceValidationPolicy(rule.name, rule.description, self._on_resource(rule), level, severity=severity)
+            return StackValidationPolicy(rule.name, rule.description, self._on_stack(rule), **described)
+        return ResourceValidationPolicy(rule.name, rule.description, self._on_resource(rule), **described)
 
     def on_exemptions(self) -> list[Policy]:
         """Return what shows each breach that is suppressed, and what refuses an exemption that may be none."""
@@ -85,11 +98,17 @@ class _Pack:
         for finding in self._of_exempted(args):
             if exemption := exemptions.suppressed(finding, self.exempted, self.today()):
                 until = f"until {exemption.expires} by {exemption.approver}: {exemption.reason}"
-                report(f"{finding.rule}: {finding.resource}: {finding.message} (exempted {until})", None)
+                named = f"{finding.rule} ({self.severities[finding.rule]})"
+                report(f"{named}: {finding.resource}: {finding.message} (exempted {until})", None)
 
     def _kept(self, args: StackValidationArgs, report: ReportViolation) -> None:
         for finding in exemptions.complaints(self.exempted, self._of_exempted(args), self.today()):
             report(f"{finding.resource}: {finding.message}", None)
+        if place := os.environ.get("POLICY_REPORTS"):
+            from policies import formats, verdict  # noqa: PLC0415 - no run without reports waits for what writes them
+
+            told = verdict.verdict(self.stack, _resources(args), self.directory, self.today(), self.rules)
+            formats.write(told, place)
 
     def _of_exempted(self, args: StackValidationArgs) -> list[Finding]:
         """Return the breaches of the rules that have an exemption, all of them: the others need not be judged again."""

@@ -1,9 +1,10 @@
 """Judge a stack's rendered objects without a cluster or the engine: `python -m policies.report STACK DIRECTORY`.
 
-One line for each rule that is broken. The exit code is 1 if one of them is mandatory for the stack, 0 if none is, 2 if the pack
-or the rendered files cannot be read.
+One line for each rule that is broken; with POLICY_REPORTS=DIRECTORY also SARIF, JUnit, JSON and Markdown there. The exit code is 1
+if a rule is broken that is mandatory for the stack, 0 if none is, 2 if the pack or the rendered files cannot be read.
 """
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,39 +14,32 @@ from typing import cast
 
 import yaml
 
-from policies import exemptions, levels
-from policies.judge import Finding, judge_all
+from policies import formats, levels
+from policies.formats.lines import lines
 from policies.plain import plain
 from policies.rule import Manifest
-from policies.rules import RULES
-
-_SHOWN = 3
-_OWN: dict[str, levels.Level] = {"exemptions": "mandatory", "exempted": "advisory"}
+from policies.verdict import Verdict, verdict
 
 
 def report(
     stack: str, manifests: Sequence[Manifest], directory: Path = levels.HERE, day: date | None = None
 ) -> tuple[list[str], int]:
     """Return the lines to show and the exit code."""
-    severities = {rule.name: rule.severity for rule in RULES}
-    level = {**levels.levels(stack, severities, directory), **_OWN}
-    day = day or exemptions.today()
-    exempted = exemptions.load(stack, severities, directory / exemptions.FILE.name)
-    found = judge_all(RULES, [(plain(manifest), "") for manifest in manifests])
-    breaches: dict[str, list[Finding]] = {}
-    for finding in [*found, *exemptions.complaints(exempted, found, day)]:
-        rule = "exempted" if exemptions.suppressed(finding, exempted, day) else finding.rule
-        if level[rule] != "disabled":
-            breaches.setdefault(rule, []).append(finding)
-    lines = [f"{level[rule]}: {rule}: {_line(findings)}" for rule, findings in breaches.items()]
-    counted = f"{len(manifests)} objects, {len(RULES)} rules, {len(breaches)} broken"
-    return [*lines, f"{stack}: {counted}"], int(any(level[rule] == "mandatory" for rule in breaches))
+    found = _judged(stack, manifests, directory, day)
+    return lines(found), int(found.refused)
 
 
-def _line(findings: Sequence[Finding]) -> str:
-    shown = "; ".join(f"{finding.resource}: {finding.message}" for finding in findings[:_SHOWN])
-    more = len(findings) - _SHOWN
-    return f"{shown}; and {more} more" if more > 0 else shown
+def _judged(
+    stack: str, manifests: Sequence[Manifest], directory: Path = levels.HERE, day: date | None = None
+) -> Verdict:
+    return verdict(stack, [(plain(manifest), "") for manifest in manifests], directory, day)
+
+
+def _rendered(directory: Path) -> list[Manifest]:
+    files = sorted(directory.rglob("*.yaml"))
+    if not files:
+        raise levels.PackError(f"{directory}: no rendered objects")
+    return [_manifest(file) for file in files]
 
 
 def _manifest(file: Path) -> Manifest:
@@ -56,22 +50,20 @@ def _manifest(file: Path) -> Manifest:
 
 
 def main() -> int:
-    """Read, judge, print."""
-    stack, directory = sys.argv[1], Path(sys.argv[2])
+    """Read, judge, print and write."""
+    stack, directory = sys.argv[1:]
     try:
-        files = sorted(directory.rglob("*.yaml"))
-        lines, code = report(stack, [_manifest(file) for file in files])
+        found = _judged(stack, _rendered(Path(directory)))
+        if place := os.environ.get("POLICY_REPORTS"):
+            formats.write(found, place)
     except (levels.PackError, OSError, yaml.YAMLError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except Exception:  # noqa: BLE001 - what fails in the pack itself must not look like a breach
         traceback.print_exc()
         return 2
-    if not files:
-        print(f"error: {directory}: no rendered objects", file=sys.stderr)
-        return 2
-    print("\n".join(lines))
-    return code
+    print("\n".join(lines(found)))
+    return int(found.refused)
 
 
 if __name__ == "__main__":

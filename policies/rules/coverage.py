@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from policies.boxes import BOXES
-from policies.rule import Manifest, Rule, StackRule, UnreadableError
+from policies.rule import Manifest, Rule, StackRule
 
 ENOUGH = 2  # rules with something to judge, for each box
 
@@ -16,6 +16,11 @@ def evaluated(rules: Sequence[Rule | StackRule], manifests: Sequence[Manifest]) 
         if any(_about(rule, manifest) for manifest in manifests):
             found[rule.box].append(rule.name)
     return found
+
+
+def judged(rules: Sequence[Rule | StackRule], manifests: Sequence[Manifest]) -> Mapping[str, int]:
+    """Return how many of the objects each rule is about."""
+    return {rule.name: sum(_about(rule, manifest) for manifest in manifests) for rule in rules}
 
 
 def covered(rules: Sequence[Rule | StackRule]) -> StackRule:
@@ -48,6 +53,6 @@ def _box(name: str) -> Manifest:
 
 def _about(rule: Rule | StackRule, manifest: Manifest) -> bool:
     try:
-        return rule.about(manifest)
-    except UnreadableError:
-        return True  # it is judged then, and found in breach
+        return bool(rule.about(manifest))
+    except Exception:  # noqa: BLE001 - where the rule itself is asked, that is a breach
+        return True

@@ -29,7 +29,7 @@ def test_a_broken_rule_is_one_line_with_its_first_objects_and_the_fix(directory:
         for n in range(3)
     )
     assert lines == [
-        f"mandatory: pod-bounded-memory: {shown}; and 2 more",
+        f"mandatory: pod-bounded-memory (medium): {shown}; and 2 more; see docs/policies/pod.md#pod-bounded-memory",
         f"prod: 8 objects, {len(RULES)} rules, 1 broken",
     ]
     assert code == 1
@@ -37,22 +37,22 @@ def test_a_broken_rule_is_one_line_with_its_first_objects_and_the_fix(directory:
 
 def test_what_is_advisory_is_shown_and_breaks_nothing(directory: Path) -> None:
     lines, code = report("dev", replaced(compliant(), (*CONTAINER, "resources"), {}), directory)
-    assert lines[0].startswith("advisory: pod-bounded-memory: Deployment app/api: ")
+    assert lines[0].startswith("advisory: pod-bounded-memory (medium): Deployment app/api: ")
     assert code == 0
 
 
 def test_what_a_render_hides_cannot_be_judged(directory: Path) -> None:
     for hidden in ("<secret>", "<known after up>"):
         lines, code = report("prod", replaced(compliant(), (*CONTAINER, "image"), hidden), directory)
-        assert "mandatory: pod-pinned-image: Deployment app/api: cannot be judged: spec.template" in "\n".join(lines)
+        assert "mandatory: pod-pinned-image (medium): Deployment app/api: cannot be judged: spec.template" in "\n".join(lines)
         assert code == 1
 
 
 @pytest.mark.parametrize(
     ("texts", "code", "said"),
     [
-        ([yaml.safe_dump(each) for each in committed("prod").manifests], 0, f"objects, {len(RULES)} rules, 1 broken"),
-        ([yaml.safe_dump(compliant()[0])], 1, "mandatory: network-default-deny: Deployment app/api"),
+        ([yaml.safe_dump(each) for each in committed("prod").manifests], 0, f"objects, {len(RULES)} rules, 0 broken, "),
+        ([yaml.safe_dump(compliant()[0])], 1, "mandatory: network-default-deny (critical): Deployment app/api"),
         (["{"], 2, "error: "),
         (["[]"], 2, "no Kubernetes object"),
         ([], 2, "no rendered objects"),
