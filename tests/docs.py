@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast, get_args, get_origin
 
@@ -11,6 +12,9 @@ from pydantic import BaseModel, TypeAdapter
 
 from components import setting_types
 from components.settings import Settings
+from policies import links
+from tests.policies import pages as of_policies
+from tests.policies.pages import table
 from tests.render import ROOT, committed
 
 README = ROOT / "README.md"
@@ -129,7 +133,7 @@ def settings_page() -> str:
         "",
         "## Under `config:`",
         "",
-        *_table(["key", "is"], [[f"`{key}`", text] for key, text in _STACK_CONFIG.items()]),
+        *table(["key", "is"], [[f"`{key}`", text] for key, text in _STACK_CONFIG.items()]),
         "",
         "## The tree: `platform:settings`",
         "",
@@ -140,7 +144,7 @@ def settings_page() -> str:
     lines += [
         "Strings are checked against one of these expressions:",
         "",
-        *_table(["must be", "expression"], escaped),
+        *table(["must be", "expression"], escaped),
         "",
     ]
     for name, field in Settings.model_fields.items():
@@ -148,7 +152,7 @@ def settings_page() -> str:
         model = _model(field.annotation)
         lines += [f"### `{name}`", "", *([" ".join(_sentences(model.__doc__)), ""] if model else [])]
         rows = [[f"`{s.key}`", s.kind, s.default, s.constraint, s.meaning] for s in below]
-        lines += [*_table(["key", "type", "default", "constraint", "meaning"], rows), ""]
+        lines += [*table(["key", "type", "default", "constraint", "meaning"], rows), ""]
     return "\n".join(lines)
 
 
@@ -169,13 +173,13 @@ def connections_page() -> str:
             "with the rendered policies, `tests/cluster/test_network.py` tries allowed and denied pairs with real packets. An arrow points",
             "from who opens the connection to who answers.",
             "",
-            *_table(["client", "server", "TCP port"], [[f"`{c}`", f"`{s}`", str(p)] for c, s, p in prod]),
+            *table(["client", "server", "TCP port"], [[f"`{c}`", f"`{s}`", str(p)] for c, s, p in prod]),
             "",
             *_graph(prod),
             "",
             "`dev` has these as well, because its frontend is open on the node and the tests' site may be scraped:",
             "",
-            *_table(
+            *table(
                 ["client", "server", "TCP port"],
                 [[f"`{c}`", f"`{s}`", str(p)] for c, s, p in dev if (c, s, p) not in prod],
             ),
@@ -224,7 +228,7 @@ def readme() -> str:
     """Return README.md with its generated parts as they should be."""
     parts = {
         "diagram": _graph(_rows("dev")),
-        "verbs": _table(["command", "does"], [[f"`make {name}`", text] for name, text in verbs().items()]),
+        "verbs": table(["command", "does"], [[f"`make {name}`", text] for name, text in verbs().items()]),
     }
     text = README.read_text()
     for name, lines in parts.items():
@@ -241,20 +245,26 @@ def _generated(source: str) -> str:
     return f"`make docs` writes this page from {source}; an edit here is lost."
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
-
-
+@cache
 def pages() -> dict[Path, str]:
     """Return every file with generated content, and what it should say."""
     return {
         README: readme(),
         ROOT / "docs" / "settings.md": settings_page(),
         ROOT / "docs" / "connections.md": connections_page(),
+        **of_policies.pages(),
     }
 
 
+def left_over() -> set[Path]:
+    """Return the pages of policies that are of no family any more."""
+    return set((ROOT / links.PAGES).glob("*.md")) - pages().keys()
+
+
 if __name__ == "__main__":
+    for file in left_over():
+        file.unlink()
     for file, text in pages().items():
+        file.parent.mkdir(exist_ok=True)
         file.write_text(text)
         print(file.relative_to(ROOT))

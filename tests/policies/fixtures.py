@@ -46,10 +46,15 @@ def _program(name: str) -> list[Manifest]:
     return list(yaml.safe_load_all((HERE / "programs" / f"{name}.yaml").read_text()))
 
 
+def written(rule: str) -> dict[str, Any]:
+    """Return the file of a rule's cases as it is; nothing if it has none."""
+    file = HERE / f"{rule}.yaml"
+    return yaml.safe_load(file.read_text()) if file.exists() else {}
+
+
 def cases(rule: str) -> list[Case]:
     """Return the cases of a rule; none if it has no file."""
-    file = HERE / f"{rule}.yaml"
-    read: dict[str, Any] = yaml.safe_load(file.read_text()) if file.exists() else {}
+    read = written(rule)
     program = read.pop("program", "workload")
     return [
         Case(rule, sort, name, _changed(compliant(program), change))

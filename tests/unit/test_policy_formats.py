@@ -179,6 +179,12 @@ def test_a_rule_with_nothing_to_judge_has_not_passed(directory: Path) -> None:
     assert {rule["name"]: rule["objects"] for rule in told["rules"]}["pod-non-root"] == 0
 
 
+def test_a_rule_that_only_exempted_objects_break_has_not_passed(directory: Path) -> None:
+    found = verdict("prod", [(plain(each), "") for each in broken()[:2]], directory, DAY)
+    case = next(case for case in junit(found).iter("testcase") if case.get("name") == "pod-read-only")
+    assert [element.get("message") for element in case.iter("skipped")] == ["each breach is exempted"]
+
+
 def test_json_has_all_of_it(found: Verdict) -> None:
     told = json.loads(formats.FORMATS["policy.json"](found))
     assert (told["stack"], told["refused"], told["objects"]) == ("prod", True, 3)
