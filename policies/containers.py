@@ -18,6 +18,30 @@ POD_PATHS = {
     "Job": _TEMPLATE,
     "CronJob": "spec.jobTemplate.spec.template.spec",
 }
+# Groups of Kubernetes itself, none of whose kinds has a pod in it: most objects of a program, which each rule about pods would
+# search for them. Whatever is of another group is searched.
+_WITHOUT_PODS = frozenset(
+    {
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "apiregistration.k8s.io",
+        "autoscaling",
+        "certificates.k8s.io",
+        "coordination.k8s.io",
+        "discovery.k8s.io",
+        "events.k8s.io",
+        "flowcontrol.apiserver.k8s.io",
+        "gateway.networking.k8s.io",
+        "networking.k8s.io",
+        "node.k8s.io",
+        "policy",
+        "rbac.authorization.k8s.io",
+        "resource.k8s.io",
+        "scheduling.k8s.io",
+        "snapshot.storage.k8s.io",
+        "storage.k8s.io",
+    }
+)
 _SORTS = ("initContainers", "containers", "ephemeralContainers")
 
 # What a container takes from its pod where it says nothing itself. The pod's other fields are of no effect on it, and a
@@ -39,7 +63,7 @@ def pods(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
     path = POD_PATHS.get(at(manifest, "kind", ""))
     if path is not None:
         yield path, at(manifest, path, {})
-    elif manifest.get("kind") != "CustomResourceDefinition":
+    elif not _without_pods(manifest.get("apiVersion")):
         yield from _embedded(manifest, "")
 
 
@@ -58,6 +82,11 @@ def containers(manifest: Manifest) -> Iterator[Container]:
                 own = at(container, "securityContext", {})
                 security = {**inherited, **{key: value for key, value in own.items() if value is not None}}
                 yield Container(f"{path}.{sort}[{index}]".lstrip("."), container, security)
+
+
+def _without_pods(version: object) -> bool:
+    """Return whether an API version is one whose kinds, but for those of _POD_PATHS, have no pod in them."""
+    return isinstance(version, str) and (version == "v1" or version.partition("/")[0] in _WITHOUT_PODS)
 
 
 def _embedded(value: Any, path: str) -> Iterator[tuple[str, Manifest]]:

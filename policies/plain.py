@@ -1,6 +1,7 @@
 """What the engine sends and what a render wrote, as plain data: the same for a rule, wherever it runs."""
 
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import Any, cast
 
 from pulumi_policy import deserialize, proxy
@@ -62,4 +63,8 @@ def _leaf(value: Any, path: str, *, hidden: str) -> Any:
         marks += [UNKNOWN] if value in _UNKNOWN else []
     if marks or hidden:
         return Unreadable(path, [*marks, hidden][0])
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(value, float):
+        if not isfinite(value):  # which compares with everything, and is never too large
+            return Unreadable(path, "not a number")
+        return int(value) if value.is_integer() else value
+    return value

@@ -178,6 +178,13 @@ def test_the_values_of_a_secret_are_not_for_rules_to_see() -> None:
         assert "key" in said.message
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_a_number_cannot_be_judged(number: float) -> None:
+    changed = replaced(compliant()[0], ("spec", "template", "spec", "containers", 0, "image"), number)
+    (said,) = said_by(BY_NAME["pod-pinned-image"], [changed])
+    assert said.message.startswith("cannot be judged: spec.template.spec.containers[0].image is not a number; ")
+
+
 def test_only_kubernetes_objects_are_judged(pack: Pack) -> None:
     assert pack.analyze({"kind": "Pod", "spec": {"containers": [{}]}}, "random:index:RandomPassword") == []
 
