@@ -1,12 +1,12 @@
 """What is allowed to break a rule for a while: `exemptions.yaml` says which object, why, who answers for it and until when.
 
-An exempted breach is looked for all the same and shown as suppressed. An exemption that has expired, that nobody but its owner
-approved, or that nothing needs any more, is a breach itself.
+An exempted breach is looked for all the same and shown as suppressed. An exemption that has expired or is for longer than half a
+year ahead, that nobody but its owner approved, or that nothing needs any more, is a breach itself.
 """
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from policies.judge import Finding
 from policies.levels import HERE, PackError
 
 FILE = HERE / "exemptions.yaml"
+LONGEST = timedelta(days=180)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +36,13 @@ class Exemption:
         """Whether somebody else than its owner approved it."""
         return bool(self.approver) and self.approver != self.owner
 
+    def too_long(self, today: date) -> bool:
+        """Return whether it would outlast the next review."""
+        return self.expires - today > LONGEST
+
     def holds(self, today: date) -> bool:
         """Return whether it is in force."""
-        return self.approved and today <= self.expires
+        return self.approved and today <= self.expires and not self.too_long(today)
 
     def covers(self, finding: Finding) -> bool:
         """Return whether it is about this breach."""
@@ -73,6 +78,12 @@ def complaints(exemptions: Sequence[Exemption], findings: Sequence[Finding], day
         if not exemption.approved:
             yield Finding(
                 "exemptions", exemption.resource, f"{about}: not approved; set approver to someone but its owner"
+            )
+        if exemption.too_long(day):
+            yield Finding(
+                "exemptions",
+                exemption.resource,
+                f"{about}: expires more than {LONGEST.days} days ahead; set expires to {day + LONGEST} or earlier",
             )
         if day > exemption.expires:
             yield Finding(

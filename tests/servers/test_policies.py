@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Callable
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -29,18 +30,20 @@ LEAVES: list[Any] = [
 ]
 
 
+@cache
+def known() -> tuple[list[Manifest], list[list[Path_]]]:
+    """Return objects of the platform and of the fixtures, and the paths inside each."""
+    given = [case.manifests for rule in RULES for case in cases(rule.name)]
+    whole = [*committed("prod").manifests, *compliant(), *(each for one in given for each in one)]
+    return whole, [list(paths(manifest)) for manifest in whole]
+
+
 class Maker:
-    """Makes objects: some of the platform's and the fixtures' with a few changes, some of nothing but the same words."""
+    """Makes objects: some that are known with a few changes, some of nothing but the same words."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
-        given = [case.manifests for rule in RULES for case in cases(rule.name)]
-        self.whole: list[Manifest] = [
-            *committed("prod").manifests,
-            *compliant(),
-            *(each for one in given for each in one),
-        ]
-        self.paths: list[list[Path_]] = [list(paths(manifest)) for manifest in self.whole]
+        self.whole, self.paths = known()
         self.keys = sorted({str(key) for found in self.paths for path in found for key in path if isinstance(key, str)})
         self.kinds = sorted({(str(each.get("apiVersion")), str(each.get("kind"))) for each in self.whole})
 

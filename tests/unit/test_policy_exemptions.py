@@ -1,7 +1,7 @@
 """An exemption suppresses one breach, visibly and for a while; one that is not needed, not approved or over is a breach."""
 
 import re
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,18 @@ def test_the_day_after_the_breach_is_one_again(directory: Path) -> None:
     assert (breach.rule, breach.level) == ("pod-read-only", "mandatory")
     assert (expired.rule, expired.level) == ("exemptions", "mandatory")
     assert "expired on 2027-04-30" in expired.message
+
+
+@pytest.mark.parametrize(("days", "exempted"), [(180, True), (181, False)])
+def test_it_is_not_for_longer_than_half_a_year(directory: Path, days: int, exempted: bool) -> None:
+    said = judged(directory, broken(), TODAY - timedelta(days=days))
+    if exempted:
+        assert [each.rule for each in said] == ["exempted"]
+    else:
+        breach, too_long = said
+        assert breach.rule == "pod-read-only"
+        assert (too_long.rule, too_long.level) == ("exemptions", "mandatory")
+        assert "expires more than 180 days ahead; set expires to 2027-04-29 or earlier" in too_long.message
 
 
 @pytest.mark.parametrize("approver", ["", "app"])
