@@ -4,13 +4,14 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from bench import database, failover, previews, results, verbs
+from bench import database, failover, policies, previews, results, verbs
 from bench.results import Result
 from local.problem import Problem
 
 BENCHMARKS: Mapping[str, Callable[[], Sequence[Result]]] = {
     "preview": previews.against_flat,
     "growth": previews.growth,
+    "policies": policies.cost,
     "check": verbs.check,
     "up-cold": verbs.up_cold,
     "up-warm": verbs.up_warm,

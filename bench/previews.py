@@ -24,27 +24,27 @@ linearly is beyond: n log n would be 1.7; the Python collector's full passes, wh
 
 def against_flat() -> list[Result]:
     """Preview prod, and the flat program of the same resources, in turns."""
-    with _state() as scratch:
-        ours = _engine(ROOT, "prod")
+    with state() as scratch:
+        ours = engine(ROOT, "prod")
         ours.render(scratch / "rendered")
         root = ROOT / "build" / "flat"
         flat.write(ours, scratch / "rendered", root)
-        theirs = _engine(root, "prod")
+        theirs = engine(root, "prod")
         _same(ours, theirs)
-        prod, plain = _best([ours.preview, theirs.preview])
+        prod, plain = best([ours.preview, theirs.preview])
     parts = {"the same resources in a flat program": plain}
     return [Result("preview of prod", prod, _RATIO * plain, parts, f"{prod / plain:.2f} times the flat program")]
 
 
 def growth() -> list[Result]:
     """Preview 1, 10 and 50 workloads: one more may not cost more among many than among few."""
-    with _state() as scratch:
+    with state() as scratch:
         root = scratch / "scale"
         root.mkdir()
         for file in (*(ROOT / "bench" / "scale").glob("*.*"), ROOT / "components"):
             (root / file.name).symlink_to(file)
-        engines = [_engine(root, "bench", {"scale:workloads": count}) for count in _COUNTS]
-        times = _best([engine.preview for engine in engines])
+        engines = [engine(root, "bench", {"scale:workloads": count}) for count in _COUNTS]
+        times = best([each.preview for each in engines])
     few, some, many = times
     each = (some - few) / (_COUNTS[1] - _COUNTS[0])
     limit = some + _NOISE * each * (_COUNTS[2] - _COUNTS[1])
@@ -54,7 +54,7 @@ def growth() -> list[Result]:
     return [Result(f"preview of {_COUNTS[2]} workloads", many, limit, parts, note)]
 
 
-def _best(previews: Sequence[Callable[[], None]]) -> list[float]:
+def best(previews: Sequence[Callable[[], None]]) -> list[float]:
     """Return the best time of each, run in turns after a first round that compiles: noise only ever adds."""
     rounds: list[list[float]] = []
     with _silent():
@@ -63,14 +63,15 @@ def _best(previews: Sequence[Callable[[], None]]) -> list[float]:
     return [min(times) for times in zip(*rounds[1:], strict=True)]
 
 
-def _engine(root: Path, stack: str, config: dict[str, object] | None = None) -> Engine:
+def engine(root: Path, stack: str, config: dict[str, object] | None = None) -> Engine:
+    """Return the engine for a stack's previews."""
     binaries = toolchain.build(print, toolchain.ENGINE)
     return Engine(binaries=binaries, venv=virtual_environment(), root=root, stack=stack, config=config or {})
 
 
 def _same(ours: Engine, theirs: Engine) -> None:
     """Raise Problem unless both programs make the same resources, but for components."""
-    counted = [Counter(_type(change.urn) for change in engine.changes()) for engine in (ours, theirs)]
+    counted = [Counter(_type(change.urn) for change in each.changes()) for each in (ours, theirs)]
     components = Counter({kind: count for kind, count in counted[0].items() if kind.startswith("platform:")})
     if counted[0] - components != counted[1]:
         raise Problem(f"the flat program differs from prod: {counted[0] - components} against {counted[1]}")
@@ -81,7 +82,7 @@ def _type(urn: str) -> str:
 
 
 @contextmanager
-def _state() -> Generator[Path]:
+def state() -> Generator[Path]:
     """Keep away from the user's state and settings of the engine; give a directory for what is needed meanwhile."""
     mine = dict(os.environ)
     with tempfile.TemporaryDirectory() as name:

@@ -58,6 +58,9 @@ def home(binaries: Path, venv: Path) -> Home:
         "PULUMI_SUPPRESS_NEO_LINK": "true",
         # Each run leaves a log of its own, encrypted like the state; these many megabytes of them are kept.
         "PULUMI_LOG_ROTATION_MAX_TOTAL_MB": os.environ.get("PULUMI_LOG_ROTATION_MAX_TOTAL_MB") or "50",
+        # A run lasts seconds and keeps most of what it makes: with Go's 100, collecting garbage was a tenth of the CPU of a
+        # preview of prod with the policy pack. With this the engine takes 290 MB at its most, in place of 170.
+        "GOGC": os.environ.get("GOGC") or "400",
         # An Output in an f-string would otherwise become a sentence in a manifest.
         "PULUMI_ERROR_OUTPUT_STRING": "true",
     }
