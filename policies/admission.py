@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from inspect import cleandoc
 from typing import Any
 
+from policies import links
 from policies.containers import POD_PATHS
 from policies.rule import Rule, StackRule
 
@@ -47,7 +48,7 @@ def repeated(rules: Sequence[Rule | StackRule]) -> Iterator[tuple[str, dict[str,
     """
     for rule in rules:
         if isinstance(rule, Rule) and (admission := rule.admission):
-            message = f"{rule.description} ({rule.name}: docs/policies.md)"
+            message = f"{rule.description} ({rule.name}: {links.page(rule)})"
             spec: dict[str, Any] = {
                 "failurePolicy": "Fail",
                 "matchConstraints": {"resourceRules": _resource_rules(admission.resources or _POD_RESOURCES)},

@@ -12,6 +12,7 @@ from policies.verdict import Breach, Verdict
 
 Object = dict[str, Any]
 _SCORES = {"critical": "9.5", "high": "8.0", "medium": "5.5", "low": "3.0"}  # what code scanning sorts by
+_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS = {"mandatory": "error", "advisory": "warning", "disabled": "none"}
 
 
@@ -26,7 +27,7 @@ def text(verdict: Verdict) -> str:
         "columnKind": "unicodeCodePoints",
         "results": [_result(breach, numbers, verdict.stack) for breach in verdict.breaches],
     }
-    log: Object = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
+    log: Object = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
     return json.dumps(log, indent=1) + "\n"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from pulumi.runtime.proto import analyzer_pb2
 
 from policies.boxes import BOXES
 from policies.containers import has_pods
@@ -14,7 +15,7 @@ from policies.rule import Manifest as Plain
 from policies.rule import Rule, StackRule, Unreadable, UnreadableError, at
 from policies.rules import RULES
 from tests.policies.fixtures import SORTS, Case, cases, compliant, paths, replaced
-from tests.policies.servicer import UNKNOWN, Manifest, Pack, said_by, secret
+from tests.policies.servicer import UNKNOWN, Manifest, Pack, _resource, _said, said_by, secret
 from tests.policies.wrappings import wrapped
 from tests.render import STACKS, committed
 
@@ -183,6 +184,34 @@ def test_what_is_not_a_number_cannot_be_judged(number: float) -> None:
     changed = replaced(compliant()[0], ("spec", "template", "spec", "containers", 0, "image"), number)
     (said,) = said_by(BY_NAME["pod-pinned-image"], [changed])
     assert said.message.startswith("cannot be judged: spec.template.spec.containers[0].image is not a number; ")
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "found"),
+    [
+        ("v1", "ConfigMap", False),
+        ("networking.k8s.io/v1", "NetworkPolicy", False),
+        ("apps/v1", "ControllerRevision", True),
+        ("jobset.x-k8s.io/v1", "JobSet", True),
+        ("fake.networking.k8s.io/v1", "NetworkPolicy", True),
+        (None, "ConfigMap", True),
+        (["v1"], "ConfigMap", True),
+        ("v1", "Pod", True),
+    ],
+)
+def test_only_kubernetes_own_kinds_without_pods_are_not_searched_for_them(version: Any, kind: str, found: bool) -> None:
+    manifest: Plain = {"apiVersion": version, "kind": kind, "spec": {"containers": [{"name": "it"}]}}
+    assert has_pods(manifest) is found
+
+
+def test_a_resource_with_a_provider_and_options_is_judged_and_never_changed(pack: Pack) -> None:
+    manifest = replaced(compliant()[0], ("spec", "template", "spec", "containers", 0, "image"), "api:latest")
+    request = analyzer_pb2.AnalyzeRequest(**_resource(manifest, "", 0))
+    request.options.protect = True
+    request.provider.type = "pulumi:providers:kubernetes"
+    request.provider.properties.update({"kubeconfig": secret(PLANTED)})
+    assert [each.rule for each in _said(pack.servicer.Analyze(request, None))] == ["pod-pinned-image"]
+    assert pack.servicer.Remediate(request, None) == analyzer_pb2.RemediateResponse()
 
 
 def test_only_kubernetes_objects_are_judged(pack: Pack) -> None:

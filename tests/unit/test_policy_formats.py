@@ -75,7 +75,7 @@ def test_sarif_has_what_the_standard_requires(found: Verdict) -> None:
     """The properties that SARIF 2.1.0 requires, and the values it allows, of each object that is written here."""
     log = sarif(found)
     assert log["version"] == "2.1.0"
-    assert urlsplit(log["$schema"]).path.endswith("sarif-2.1.0.json")
+    assert urlsplit(log["$schema"]).path.endswith("/sarif-schema-2.1.0.json")
     (run,) = log["runs"]
     assert run.keys() <= {"tool", "results", "automationDetails", "columnKind"}
     assert run["columnKind"] in ("utf16CodeUnits", "unicodeCodePoints")
