@@ -57,7 +57,7 @@ def today() -> date:
 def load(stack: str, rules: Collection[str], file: Path = FILE) -> list[Exemption]:
     """Return the exemptions of a stack; raise PackError, with the entry and the key, if any entry of the file is wrong."""
     try:
-        read = yaml.safe_load(file.read_text())
+        read = yaml.load(file.read_text(), yaml.CSafeLoader)
     except (OSError, yaml.YAMLError) as error:
         raise PackError(f"{file.name}: {error}") from None
     if not isinstance(read, list):

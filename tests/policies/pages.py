@@ -83,7 +83,8 @@ def _rule(rule: AnyRule) -> Iterator[str]:
 
 def _said(rule: AnyRule, name: str) -> str:
     manifests = next(case.manifests for case in cases(rule.name) if (case.sort, case.name) == ("fail", name))
-    messages = [found.message for found in judge_all([rule], [(plain(each), "") for each in manifests])]
+    found = judge_all([rule], [(plain(each), "") for each in manifests])
+    messages = [f"{each.resource}: {each.message}" for each in found]
     more = [f"and {len(messages) - _SAID} more"] if len(messages) > _SAID else []
     return "\n".join([*messages[:_SAID], *more])
 
