@@ -10,6 +10,7 @@ from policies.rule import MARKED, UNKNOWN, UNMARKED, Manifest, Unreadable, at
 
 _UNKNOWN = frozenset(value for name, value in vars(proxy).items() if name.startswith("UNKNOWN_"))
 _RENDERED = {"<secret>": MARKED, "<known after up>": UNKNOWN}
+_REDACTED = "[secret]"  # by `pulumi policy analyze`, which cannot decrypt a state
 
 
 def plain(value: Any, path: str = "", *, hidden: str = "") -> Any:
@@ -60,6 +61,7 @@ def _leaf(value: Any, path: str, *, hidden: str) -> Any:
     marks = [hidden] if hidden == MARKED else []
     if isinstance(value, str):
         marks += [why for mark, why in _RENDERED.items() if mark in value]
+        marks += [MARKED] if value == _REDACTED else []
         marks += [UNKNOWN] if value in _UNKNOWN else []
     if marks or hidden:
         return Unreadable(path, [*marks, hidden][0])
