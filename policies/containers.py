@@ -1,4 +1,4 @@
-"""One view of every container that an object starts, whatever sort it is and however deep its pod template lies."""
+"""One view of every pod and container that an object starts, whatever sort it is and however deep its template lies."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ POD_PATHS = {
 }
 # Groups of Kubernetes itself, none of whose kinds has a pod in it: most objects of a program, which each rule about pods would
 # search for them. Whatever is of another group is searched.
-_WITHOUT_PODS = frozenset(
+_GROUPS_WITHOUT_PODS = frozenset(
     {
         "admissionregistration.k8s.io",
         "apiextensions.k8s.io",
@@ -42,7 +42,13 @@ _WITHOUT_PODS = frozenset(
         "storage.k8s.io",
     }
 )
+# An operator's own Job or StatefulSet has its pods wherever it likes.
+_GROUPS = ("", "apps", "batch")
 _SORTS = ("initContainers", "containers", "ephemeralContainers")
+# An operator that makes the containers itself may still let the resource say this of the pod.
+_HOST = ("hostNetwork", "hostPID", "hostIPC")
+# Their content is text, or the schema of other objects.
+_WITHOUT_PODS = ("ConfigMap", "CustomResourceDefinition", "Secret")
 
 # What a container takes from its pod where it says nothing itself. The pod's other fields are of no effect on it, and a
 # field of the container's, written into the pod, is of none at all.
@@ -51,20 +57,25 @@ _INHERITED = ("runAsNonRoot", "runAsUser", "runAsGroup", "seccompProfile", "seLi
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container: where it is, itself, and the security context in force."""
+    """A container: where it is, itself, the security context in force, and its pod."""
 
     path: str
     spec: Manifest
     security: Manifest
+    pod: Manifest
 
 
 def pods(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
     """Yield each pod that an object describes, with its path; an object of a kind not known here is searched for them."""
-    path = POD_PATHS.get(at(manifest, "kind", ""))
-    if path is not None:
-        yield path, at(manifest, path, {})
-    elif not _without_pods(manifest.get("apiVersion")):
-        yield from _embedded(manifest, "")
+    for path, pod, _template in _pods(manifest):
+        yield path, pod
+
+
+def annotations(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
+    """Yield the annotations that each pod of an object gets, with their path; an operator may call them its `podMetadata`."""
+    for path, pod, template in _pods(manifest):
+        yield under(path.rpartition(".")[0], "metadata.annotations"), at(template, "metadata.annotations", {})
+        yield under(path, "podMetadata.annotations"), at(pod, "podMetadata.annotations", {})
 
 
 def has_pods(manifest: Manifest) -> bool:
@@ -81,21 +92,84 @@ def containers(manifest: Manifest) -> Iterator[Container]:
             for index, container in enumerate(at(pod, sort, [])):
                 own = at(container, "securityContext", {})
                 security = {**inherited, **{key: value for key, value in own.items() if value is not None}}
-                yield Container(f"{path}.{sort}[{index}]".lstrip("."), container, security)
+                yield Container(under(path, f"{sort}[{index}]"), container, security, pod)
+
+
+def contexts(manifest: Manifest) -> Iterator[tuple[str, Manifest, Manifest]]:
+    """Yield each security context as it is written, the pods' first: its path, itself, and the pod it is of."""
+    for path, pod in pods(manifest):
+        yield under(path, "securityContext"), at(pod, "securityContext", {}), pod
+    for container in containers(manifest):
+        yield f"{container.path}.securityContext", at(container.spec, "securityContext", {}), container.pod
+
+
+def volumes(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
+    """Yield each volume of each pod, with its path."""
+    for path, pod in pods(manifest):
+        for index, volume in enumerate(at(pod, "volumes", [])):
+            yield under(path, f"volumes[{index}]"), volume
+
+
+def has(value: Any, key: str) -> bool:
+    """Return whether a mapping says anything under a key, be it that it cannot be read."""
+    if isinstance(value, Unreadable):
+        value.read()
+    return isinstance(value, dict) and cast("Manifest", value).get(key) is not None
+
+
+def _pods(manifest: Manifest) -> Iterator[tuple[str, Manifest, Manifest]]:
+    """Yield the path of each pod, itself, and the template that it is the spec of."""
+    if not _custom(manifest):
+        path = POD_PATHS[manifest["kind"]]
+        template = path.rpartition(".")[0]
+        yield path, at(manifest, path, {}), at(manifest, template, {}) if template else manifest
+    elif isinstance(spec := manifest.get("spec"), Unreadable) and _of_operator(manifest):
+        yield (
+            "spec",
+            cast("Manifest", spec),
+            manifest,
+        )  # an operator's resource may be one of a pod; it is judged as one
+    elif manifest.get("kind") not in _WITHOUT_PODS and not _without_pods(manifest.get("apiVersion")):
+        yield from _embedded(manifest, "", {})
 
 
 def _without_pods(version: object) -> bool:
-    """Return whether an API version is one whose kinds, but for those of _POD_PATHS, have no pod in them."""
-    return isinstance(version, str) and (version == "v1" or version.partition("/")[0] in _WITHOUT_PODS)
+    """Return whether an API version is one whose kinds, but for those of POD_PATHS, have no pod in them."""
+    return isinstance(version, str) and (version == "v1" or version.partition("/")[0] in _GROUPS_WITHOUT_PODS)
 
 
-def _embedded(value: Any, path: str) -> Iterator[tuple[str, Manifest]]:
+def _custom(manifest: Manifest) -> bool:
+    """Return whether an object is of a kind of which it is not known where its pods are."""
+    return at(manifest, "kind", "") not in POD_PATHS or _group(manifest) not in _GROUPS
+
+
+def _of_operator(manifest: Manifest) -> bool:
+    group = _group(manifest)
+    return "." in group and not group.endswith(".k8s.io")
+
+
+def _group(manifest: Manifest) -> str:
+    return str(at(manifest, "apiVersion", "")).rpartition("/")[0]
+
+
+def _embedded(value: Any, path: str, beside: Manifest) -> Iterator[tuple[str, Manifest, Manifest]]:
     if isinstance(value, dict):
         items = cast("Manifest", value)
-        if any(isinstance(items.get(sort), (list, Unreadable)) for sort in _SORTS):
-            yield path, items
+        if _is_pod(items):
+            yield path, items, beside
         for key, inner in items.items():
-            yield from _embedded(inner, f"{path}.{key}".lstrip("."))
+            yield from _embedded(inner, under(path, key), items)
     elif isinstance(value, list):
         for index, inner in enumerate(cast("list[Any]", value)):
-            yield from _embedded(inner, f"{path}[{index}]")
+            yield from _embedded(inner, f"{path}[{index}]", {})
+
+
+def _is_pod(items: Manifest) -> bool:
+    return any(isinstance(items.get(sort), (list, Unreadable)) for sort in _SORTS) or any(
+        isinstance(items.get(key), (bool, Unreadable)) for key in _HOST
+    )
+
+
+def under(path: str, key: str) -> str:
+    """Return the path of a key of what is at a path; the path of the object itself is empty."""
+    return f"{path}.{key}" if path else key

@@ -12,7 +12,8 @@ def wrapped(deployment: Manifest) -> Iterator[tuple[Manifest, str]]:
     pod = template["spec"]
     for kind in ("StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "Rollout"):
         yield {**deployment, "kind": kind}, ""
-    yield {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}, ""
+    of_pod = {**metadata, **template.get("metadata", {})}
+    yield {"apiVersion": "v1", "kind": "Pod", "metadata": of_pod, "spec": pod}, ""
     yield {"apiVersion": "v1", "kind": "PodTemplate", "metadata": metadata, "template": template}, ""
     cron = {"jobTemplate": {"spec": {"template": template}}}
     yield {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata, "spec": cron}, ""
@@ -22,7 +23,9 @@ def wrapped(deployment: Manifest) -> Iterator[tuple[Manifest, str]]:
     yield {"apiVersion": "v1", "kind": "List", "items": [deployment]}, ""
     bare = {"metadata": metadata, "spec": deployment["spec"]}
     yield {"apiVersion": "apps/v1", "kind": "DeploymentList", "items": [bare]}, ""
-    yield {"apiVersion": "a.example/v1", "kind": "Engine", "spec": {"parts": [{"podSpec": pod}]}}, ""
+    parts = [{"metadata": of_pod, "podSpec": pod}]
+    yield {"apiVersion": "a.example/v1", "kind": "Engine", "spec": {"parts": parts}}, ""
+    yield {"apiVersion": "a.example/v1", "kind": "Engine", "spec": {**pod, "podMetadata": of_pod}}, ""
     for sort in ("initContainers", "ephemeralContainers"):
-        other = {**pod, "containers": list[Any](), sort: pod["containers"]}
+        other = {**pod, "containers": list[Any](), sort: [*pod.get(sort, []), *pod["containers"]]}
         yield replaced(deployment, ("spec", "template", "spec"), other), ""
