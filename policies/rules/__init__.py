@@ -20,6 +20,9 @@ from policies.rules.inspection import INSPECTION_RULES
 from policies.rules.logs import LOG_RULES
 from policies.rules.network import NETWORK_RULES
 from policies.rules.network_policies import NETWORK_POLICY_RULES
+from policies.rules.pod_host import POD_HOST_RULES
+from policies.rules.pod_kernel import POD_KERNEL_RULES
+from policies.rules.pod_users import POD_USER_RULES
 from policies.rules.pods import POD_RULES
 from policies.rules.quarantine import QUARANTINE_RULES
 from policies.rules.queues import QUEUE_RULES
@@ -37,6 +40,9 @@ from policies.rules.vpn import VPN_RULES
 from policies.rules.waf import WAF_RULES
 
 _JUDGING: tuple[Rule | StackRule, ...] = (
+    *POD_HOST_RULES,
+    *POD_KERNEL_RULES,
+    *POD_USER_RULES,
     *POD_RULES,
     *NETWORK_RULES,
     *ROLE_RULES,

@@ -61,9 +61,11 @@ def test_the_pack_is_served_at_the_levels_of_its_stack(tmp_path: Path) -> None:
     (tmp_path / "exemptions.yaml").write_text("[]")
     given = {"low": "disabled", "medium": "disabled", "high": "advisory", "critical": "mandatory"}
     (tmp_path / "levels.dev.json").write_text(json.dumps(given))
-    broken = replaced(compliant()[0], ("spec", "template", "spec"), {"containers": [{"name": "bare"}]})
+    broken = replaced(
+        compliant()[0], ("spec", "template", "spec"), {"hostNetwork": True, "containers": [{"name": "bare"}]}
+    )
     said = {each.rule: each.level for each in Pack("dev", directory=tmp_path).analyze(broken)}
-    assert (said["pod-non-root"], said["pod-confined"]) == ("advisory", "mandatory")
+    assert (said["pod-non-root"], said["pod-own-namespaces"]) == ("advisory", "mandatory")
     assert {NAMES[name] for name in said} <= {"high", "critical"}
 
 
