@@ -18,6 +18,7 @@ from policies.rules.gateways import GATEWAY_RULES
 from policies.rules.inputs import INPUT_RULES
 from policies.rules.inspection import INSPECTION_RULES
 from policies.rules.logs import LOG_RULES
+from policies.rules.images import IMAGE_RULES
 from policies.rules.network import NETWORK_RULES
 from policies.rules.network_policies import NETWORK_POLICY_RULES
 from policies.rules.pod_host import POD_HOST_RULES
@@ -44,6 +45,7 @@ _JUDGING: tuple[Rule | StackRule, ...] = (
     *POD_KERNEL_RULES,
     *POD_USER_RULES,
     *POD_RULES,
+    *IMAGE_RULES,
     *NETWORK_RULES,
     *ROLE_RULES,
     *RIGHT_RULES,

@@ -9,6 +9,7 @@ from pulumi.runtime.proto import analyzer_pb2
 
 from policies.boxes import BOXES
 from policies.containers import has_pods
+from policies.images import has_images
 from policies.judge import Finding, judge_all
 from policies.plain import objects, plain
 from policies.rule import Manifest as Plain
@@ -23,7 +24,7 @@ BY_NAME = {rule.name: rule for rule in RULES}
 COVERAGE = "security-boxes-covered"  # about the other rules, not about objects: tests/unit/test_policy_coverage.py
 ALL = [case for rule in RULES for case in cases(rule.name)]
 FAILING = [case for case in ALL if case.sort == "fail"]
-ABOUT_PODS = [rule for rule in RULES if isinstance(rule, Rule) and rule.about is has_pods]
+ABOUT_PODS = [rule for rule in RULES if isinstance(rule, Rule) and rule.about in (has_pods, has_images)]
 OF_PODS = [case for case in FAILING if BY_NAME[case.rule] in ABOUT_PODS]
 PLANTED = "planted-secret"
 HIDDEN: list[Any] = [UNKNOWN, secret(PLANTED)]
@@ -231,7 +232,7 @@ def test_a_pod_whose_containers_are_unknown_is_one_in_any_kind(pack: Pack) -> No
         {each.rule for each in pack.analyze({**changed, "kind": kind})} for kind in ("Deployment", "Rollout")
     )
     assert known == other
-    assert known >= {"pod-not-privileged", "pod-no-capabilities", "pod-read-only", "pod-non-root"}
+    assert known >= {"pod-not-privileged", "pod-no-capabilities", "pod-read-only", "pod-non-root", "image-version"}
 
 
 @pytest.mark.parametrize(("properties", "token", "kinds"), TYPED)
