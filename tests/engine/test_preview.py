@@ -200,8 +200,8 @@ def test_the_rendered_program_is_judged_without_a_cluster(
 ) -> None:
     assert judge(lambda: make_engine(platform, stack="prod")) == 0
     shown = capfd.readouterr().out
-    assert re.search(r"^prod: \d+ objects, \d+ rules, \d+ broken\n\Z", shown, re.MULTILINE)
-    assert "mandatory" not in shown
+    assert re.search(r"^prod: \d+ objects, \d+ rules, ", shown, re.MULTILINE)
+    assert "mandatory: " not in shown
     _with_a_bare_pod(platform)
     assert judge(lambda: make_engine(platform, stack="prod")) == 1
     shown = capfd.readouterr().out
