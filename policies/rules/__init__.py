@@ -15,10 +15,10 @@ from policies.rules.encryption import ENCRYPTION_RULES
 from policies.rules.escalation import ESCALATION_RULES
 from policies.rules.exposure import EXPOSURE_RULES
 from policies.rules.gateways import GATEWAY_RULES
+from policies.rules.images import IMAGE_RULES
 from policies.rules.inputs import INPUT_RULES
 from policies.rules.inspection import INSPECTION_RULES
 from policies.rules.logs import LOG_RULES
-from policies.rules.images import IMAGE_RULES
 from policies.rules.network import NETWORK_RULES
 from policies.rules.network_policies import NETWORK_POLICY_RULES
 from policies.rules.pod_host import POD_HOST_RULES
@@ -33,8 +33,8 @@ from policies.rules.rights import RIGHT_RULES
 from policies.rules.roles import ROLE_RULES
 from policies.rules.routes import ROUTE_RULES
 from policies.rules.scanning import SCANNING_RULES
-from policies.rules.segmentation import SEGMENTATION_RULES
 from policies.rules.secrets import SECRET_RULES
+from policies.rules.segmentation import SEGMENTATION_RULES
 from policies.rules.sensors import SENSOR_RULES
 from policies.rules.signals import SIGNAL_RULES
 from policies.rules.vpn import VPN_RULES
