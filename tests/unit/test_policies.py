@@ -184,7 +184,7 @@ def test_the_values_of_a_secret_are_not_for_rules_to_see() -> None:
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_not_a_number_cannot_be_judged(number: float) -> None:
     changed = replaced(compliant()[0], ("spec", "template", "spec", "containers", 0, "image"), number)
-    (said,) = said_by(BY_NAME["pod-pinned-image"], [changed])
+    (said,) = said_by(BY_NAME["image-version"], [changed])
     assert said.message.startswith("cannot be judged: spec.template.spec.containers[0].image is not a number; ")
 
 
@@ -212,7 +212,7 @@ def test_a_resource_with_a_provider_and_options_is_judged_and_never_changed(pack
     request.options.protect = True
     request.provider.type = "pulumi:providers:kubernetes"
     request.provider.properties.update({"kubeconfig": secret(PLANTED)})
-    assert [each.rule for each in _said(pack.servicer.Analyze(request, None))] == ["pod-pinned-image"]
+    assert [each.rule for each in _said(pack.servicer.Analyze(request, None))] == ["image-version"]
     assert pack.servicer.Remediate(request, None) == analyzer_pb2.RemediateResponse()
 
 

@@ -56,7 +56,7 @@ def judged(
 def test_on_its_last_day_it_suppresses_and_shows_the_breach(directory: Path) -> None:
     (said,) = judged(directory, broken())
     assert (said.rule, said.level) == ("exempted", "advisory")
-    assert "pod-read-only (medium): Deployment app/api: spec.template" in said.message
+    assert "pod-read-only (high): Deployment app/api: spec.template" in said.message
     assert "until 2027-04-30 by security: writes its own configuration" in said.message
 
 

@@ -21,7 +21,7 @@ from tests.policies.servicer import Manifest, Pack, without_coverage
 
 CONTAINER = (0, "spec", "template", "spec", "containers", 0)
 DAY = date(2027, 4, 1)
-SOME = ("pod-non-root", "pod-read-only", "pod-pinned-image", "pod-bounded-memory", "network-default-deny")
+SOME = ("pod-non-root", "pod-read-only", "image-version", "pod-bounded-memory", "network-default-deny")
 JUDGING = [rule for rule in RULES if rule.name in SOME]
 """A few rules, so that one more in the pack changes nothing here."""
 
@@ -47,7 +47,7 @@ def broken() -> list[Manifest]:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    place = without_coverage(tmp_path, **{"pod-pinned-image": "advisory", "pod-bounded-memory": "disabled"})
+    place = without_coverage(tmp_path, **{"image-version": "advisory", "pod-bounded-memory": "disabled"})
     (place / "exemptions.yaml").write_text(yaml.safe_dump([EXEMPTION]))
     return place
 
@@ -67,8 +67,8 @@ def junit(found: Verdict) -> ElementTree.Element:
 
 def test_the_cases_are_what_these_tests_are_about(found: Verdict) -> None:
     assert [(each.rule.name, each.level, each.exemption is not None) for each in found.breaches] == [
-        ("pod-pinned-image", "advisory", False),
-        ("pod-pinned-image", "advisory", False),
+        ("image-version", "advisory", False),
+        ("image-version", "advisory", False),
         ("pod-read-only", "mandatory", True),
         ("pod-read-only", "mandatory", False),
     ]
@@ -128,8 +128,8 @@ def test_sarif_has_each_breach_and_what_suppresses_it(found: Verdict) -> None:
     (run,) = sarif(found)["runs"]
     told = [(result["ruleId"], result["level"], len(result["suppressions"])) for result in run["results"]]
     assert told == [
-        ("pod-pinned-image", "warning", 0),
-        ("pod-pinned-image", "warning", 0),
+        ("image-version", "warning", 0),
+        ("image-version", "warning", 0),
         ("pod-read-only", "error", 1),
         ("pod-read-only", "error", 0),
     ]
@@ -165,7 +165,7 @@ def test_junit_has_a_suite_for_each_box_and_a_case_for_each_rule(found: Verdict)
     assert not any(failures.values()), "what is advisory does not fail, nor what is exempted"
     shown = {name: case.findtext("system-out", "") for name, case in cases.items()}
     assert "until 2027-04-30 by security: writes <its> own|configuration" in shown["pod-read-only"]
-    assert "give image a version" in shown["pod-pinned-image"]
+    assert "give it a version" in shown["image-version"]
     skipped = {
         name: case.findall("skipped")[0].get("message")
         for name, case in cases.items()
@@ -195,7 +195,7 @@ def test_json_has_all_of_it(found: Verdict) -> None:
     assert len(told["rules"]) == len(JUDGING) + 1
     exempted = [breach for breach in told["breaches"] if breach["exemption"]]
     assert [(each["rule"], each["resource"], each["severity"]) for each in exempted] == [
-        ("pod-read-only", "Deployment app/api", "medium")
+        ("pod-read-only", "Deployment app/api", "high")
     ]
     assert exempted[0]["exemption"]["expires"] == "2027-04-30"
 
