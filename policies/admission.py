@@ -6,7 +6,7 @@ from typing import Any
 
 from policies import links
 from policies.containers import POD_PATHS
-from policies.rule import Rule, StackRule
+from policies.rule import AnyRule, Rule
 
 # Every kind with a pod, as `policies.containers` knows them.
 _POD_RESOURCES = (
@@ -41,7 +41,7 @@ _VARIABLES = (
 )
 
 
-def repeated(rules: Sequence[Rule | StackRule]) -> Iterator[tuple[str, dict[str, Any]]]:
+def repeated(rules: Sequence[AnyRule]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name of each rule that the cluster repeats, with the `spec` of its ValidatingAdmissionPolicy.
 
     What cannot be evaluated is refused, as the pack does.

@@ -7,12 +7,15 @@ from traceback import extract_tb
 from typing import Any, cast
 
 from policies.plain import objects
-from policies.rule import Manifest, Rule, StackRule, UnreadableError
+from policies.rule import AnyRule, Manifest, ProgramRule, Registered, Rule, StackRule, UnreadableError
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """One breach: of which rule, by which object, as `Deployment app/api`, and where and how to put it right."""
+    """One breach: of which rule, by which object, as `Deployment app/api`, and where and how to put it right.
+
+    A resource that only its registration is judged of is called by its type and name.
+    """
 
     rule: str
     resource: str
@@ -59,17 +62,32 @@ def judge_stack(rule: StackRule, resources: Sequence[tuple[Manifest, str]]) -> l
     ]
 
 
+def judge_registered(rule: ProgramRule, registered: Registered) -> list[Finding]:
+    """Return the breaches of a rule by how one resource is registered."""
+
+    def breaches() -> Iterator[str]:
+        if rule.about(registered):
+            yield from rule.check(registered)
+
+    resource = f"{registered.token} {registered.name}"
+    return [Finding(rule.name, resource, message) for message in _guarded(breaches())]
+
+
 def everything(resources: Sequence[tuple[Manifest, str]]) -> list[Manifest]:
     """Return each object of the resources, each given with its type."""
     return [manifest for properties, token in resources for _path, manifest in objects(properties, token)]
 
 
-def judge_all(rules: Sequence[Rule | StackRule], resources: Sequence[tuple[Manifest, str]]) -> list[Finding]:
-    """Return the breaches of all rules, in a stable order."""
+def judge_all(
+    rules: Sequence[AnyRule], resources: Sequence[tuple[Manifest, str]], registered: Sequence[Registered] = ()
+) -> list[Finding]:
+    """Return the breaches of all rules, in a stable order; without `registered` those of a ProgramRule are not known."""
     found = list[Finding]()
     for rule in rules:
         if isinstance(rule, StackRule):
             found += judge_stack(rule, resources)
+        elif isinstance(rule, ProgramRule):
+            found += [finding for each in registered for finding in judge_registered(rule, each)]
         else:
             found += [finding for properties, token in resources for finding in judge(rule, properties, token)]
     return sorted(found)

@@ -10,6 +10,7 @@ from typing import Any
 from pulumi_policy import (
     EnforcementLevel,
     Policy,
+    PolicyResource,
     ReportViolation,
     ResourceValidationArgs,
     ResourceValidationPolicy,
@@ -19,14 +20,14 @@ from pulumi_policy import (
 )
 
 from policies import exemptions, levels, links, sdk
-from policies.judge import Finding, judge, judge_all, judge_stack
-from policies.rule import Manifest, Rule, StackRule
+from policies.judge import Finding, judge, judge_all, judge_registered, judge_stack
+from policies.rule import AnyRule, Manifest, ProgramRule, Registered, Rule, StackRule
 from policies.rules import RULES
 
 
 def policies(
     stack: str,
-    rules: Sequence[Rule | StackRule] = RULES,
+    rules: Sequence[AnyRule] = RULES,
     *,
     directory: Path = levels.HERE,
     today: Callable[[], date] = exemptions.today,
@@ -49,14 +50,14 @@ def policies(
 @dataclass(frozen=True, slots=True)
 class _Pack:
     stack: str
-    rules: Sequence[Rule | StackRule]
+    rules: Sequence[AnyRule]
     directory: Path
     severities: Mapping[str, str]
     levels: Mapping[str, levels.Level]
     exempted: Sequence[exemptions.Exemption]
     today: Callable[[], date]
 
-    def policy(self, rule: Rule | StackRule) -> Policy:
+    def policy(self, rule: AnyRule) -> Policy:
         described: dict[str, Any] = {
             "enforcement_level": EnforcementLevel(self.levels[rule.name]),
             "severity": Severity(rule.severity),
@@ -65,7 +66,8 @@ class _Pack:
         }
         if isinstance(rule, StackRule):
             return StackValidationPolicy(rule.name, rule.description, self._on_stack(rule), **described)
-        return ResourceValidationPolicy(rule.name, rule.description, self._on_resource(rule), **described)
+        validate = self._on_registered(rule) if isinstance(rule, ProgramRule) else self._on_resource(rule)
+        return ResourceValidationPolicy(rule.name, rule.description, validate, **described)
 
     def on_exemptions(self) -> list[Policy]:
         """Return what shows each breach that is suppressed, and what refuses an exemption that may be none."""
@@ -83,6 +85,13 @@ class _Pack:
             if not args.resource_type.startswith("kubernetes:"):
                 args.not_applicable("not a Kubernetes object")
             for finding in self._open(judge(rule, dict(args.props), args.resource_type)):
+                report(finding.message, None)
+
+        return validate
+
+    def _on_registered(self, rule: ProgramRule) -> Callable[[ResourceValidationArgs, ReportViolation], None]:
+        def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
+            for finding in self._open(judge_registered(rule, _registered(args))):
                 report(finding.message, None)
 
         return validate
@@ -107,13 +116,17 @@ class _Pack:
         if place := os.environ.get("POLICY_REPORTS"):
             from policies import formats, verdict  # noqa: PLC0415 - no run without reports waits for what writes them
 
-            told = verdict.verdict(self.stack, _resources(args), self.directory, self.today(), self.rules)
+            registered = [_registered(each) for each in args.resources]
+            told = verdict.verdict(
+                self.stack, _resources(args), self.directory, self.today(), self.rules, registered=registered
+            )
             formats.write(told, place)
 
     def _of_exempted(self, args: StackValidationArgs) -> list[Finding]:
         """Return the breaches of the rules that have an exemption, all of them: the others need not be judged again."""
         wanted = {exemption.rule for exemption in self.exempted}
-        return judge_all([rule for rule in self.rules if rule.name in wanted], _resources(args)) if wanted else []
+        rules = [rule for rule in self.rules if rule.name in wanted]
+        return judge_all(rules, _resources(args), [_registered(each) for each in args.resources]) if wanted else []
 
     def _open(self, findings: Sequence[Finding]) -> list[Finding]:
         return [found for found in findings if not exemptions.suppressed(found, self.exempted, self.today())]
@@ -127,3 +140,16 @@ def _resources(args: StackValidationArgs) -> list[tuple[Manifest, str]]:
         for resource in found
         if resource.resource_type.startswith("kubernetes:")
     ]
+
+
+def _registered(resource: ResourceValidationArgs | PolicyResource) -> Registered:
+    options: Any = resource.opts  # the message itself: policies.sdk
+    return Registered(
+        token=resource.resource_type,
+        name=resource.name,
+        properties=dict(resource.props),
+        protect=options.protect,
+        delete_before_replace=options.deleteBeforeReplace,
+        ignore_changes=tuple(options.ignoreChanges),
+        additional_secret_outputs=tuple(options.additionalSecretOutputs),
+    )

@@ -103,6 +103,36 @@ class StackRule(Described):
 THE_STACK: Manifest = {}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """One resource as the program registers it, of whatever provider, with the options that only Pulumi knows of.
+
+    `token` is its type, as `random:index/randomPassword:RandomPassword`. `properties` are plain data, as an object's are.
+    """
+
+    token: str
+    name: str
+    properties: Manifest
+    protect: bool = False
+    delete_before_replace: bool = False
+    ignore_changes: Sequence[str] = ()
+    additional_secret_outputs: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramRule(Described):
+    """One thing that must hold for every registered resource that `about` says it is about. Only the engine can judge by it.
+
+    `check` yields messages as a Rule's does.
+    """
+
+    about: Callable[[Registered], bool]
+    check: Callable[[Registered], Iterator[str]]
+
+
+AnyRule = Rule | StackRule | ProgramRule
+
+
 def kinds(*wanted: str) -> Callable[[Manifest], bool]:
     """Return what tells whether an object is of one of some kinds."""
 

@@ -63,9 +63,8 @@ class _Reader:
 
 @cache
 def read_once() -> None:
-    """Make the SDK do so, for this process, whose rules look at no options, need no provider and remediate nothing."""
+    """Make the SDK do so, for this process, whose rules need no provider and remediate nothing, and read options as they are sent."""
     sdk: Any = policy
-    no_options = sdk.PolicyResourceOptions(False, [], None, [], sdk.PolicyCustomTimeouts(0, 0, 0), [])
     deserialize, proxied = sdk.deserialize_properties, sdk.unknown_checking_proxy
 
     def deserialize_properties(sent: dict[str, Any]) -> Any:
@@ -74,8 +73,8 @@ def read_once() -> None:
     def unknown_checking_proxy(properties: Any) -> Any:
         return properties if isinstance(properties, Plain) else proxied(properties)
 
-    def options(_self: Any, _request: Any) -> Any:
-        return no_options
+    def options(_self: Any, request: Any) -> Any:
+        return request.options
 
     def provider(_self: Any, _request: Any) -> None:
         return None

@@ -8,7 +8,7 @@ from pathlib import Path
 from policies import exemptions, levels
 from policies.judge import Finding, judge_all
 from policies.plain import objects
-from policies.rule import Described, Manifest, Rule, StackRule
+from policies.rule import AnyRule, Described, Manifest, ProgramRule, Registered
 from policies.rules import RULES
 from policies.rules.coverage import judged
 
@@ -63,9 +63,14 @@ def verdict(
     resources: Sequence[tuple[Manifest, str]],
     directory: Path = levels.HERE,
     day: date | None = None,
-    rules: Sequence[Rule | StackRule] = RULES,
+    rules: Sequence[AnyRule] = RULES,
+    *,
+    registered: Sequence[Registered] | None = None,
 ) -> Verdict:
-    """Judge resources in plain data, each given with its type; raise PackError if one of the pack's files is wrong."""
+    """Judge resources in plain data, each given with its type; raise PackError if one of the pack's files is wrong.
+
+    Without `registered` nothing is known of what only the engine sees, nor whether an exemption for that is stale.
+    """
     severities = {rule.name: rule.severity for rule in (*RULES, *rules)}
     level: dict[str, levels.Level] = {
         **levels.levels(stack, severities, directory),
@@ -73,7 +78,10 @@ def verdict(
     }
     day = day or exemptions.today()
     exempted = exemptions.load(stack, severities, directory / exemptions.FILE.name)
-    found = judge_all(rules, resources)
+    if registered is None:
+        unseen = {rule.name for rule in rules if isinstance(rule, ProgramRule)}
+        exempted = [exemption for exemption in exempted if exemption.rule not in unseen]
+    found = judge_all(rules, resources, registered or ())
     manifests = list(_objects(resources))
     named = {rule.name: rule for rule in (*rules, EXEMPTIONS)}
     breaches = [
@@ -85,7 +93,7 @@ def verdict(
         len(manifests),
         tuple(named.values()),
         level,
-        {**judged(rules, manifests), EXEMPTIONS.name: len(exempted)},
+        {**judged(rules, manifests, registered or ()), EXEMPTIONS.name: len(exempted)},
         [breach for breach in breaches if breach.level != "disabled"],
     )
 

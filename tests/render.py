@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pulumi
 import yaml
+from google.protobuf import json_format
 from pulumi.runtime import mocks
 from pulumi.runtime.stack import Stack
 
@@ -22,9 +23,13 @@ Manifest = dict[str, Any]
 
 @dataclass(frozen=True)
 class Rendered:
-    """What one run registered: manifests in a stable order, URNs with their parents and what they wait for, and the outputs."""
+    """What one run registered: manifests in a stable order, URNs with their parents and what they wait for, and the outputs.
+
+    `registered` is every resource, of whatever provider, as it goes over the wire: its `token`, `name`, `properties` and `options`.
+    """
 
     manifests: list[Manifest]
+    registered: list[Manifest]
     parents: dict[str, str]
     dependencies: dict[str, set[str]]
     outputs: dict[str, Any]
@@ -61,6 +66,7 @@ class _Monitor(mocks.MockMonitor):
         self.parents: dict[str, str] = {}
         self.dependencies: dict[str, set[str]] = {}
         self.finished: dict[str, Any] = {}
+        self.registered: list[Manifest] = []
 
     def RegisterResource(self, request: Any) -> Any:
         urn = self.make_urn(request.parent, request.type, request.name)
@@ -69,6 +75,7 @@ class _Monitor(mocks.MockMonitor):
         assert request.provider or not request.type.startswith("kubernetes:"), f"{urn} has no provider"
         self.parents[urn] = request.parent
         self.dependencies[urn] = set(request.dependencies)
+        self.registered.append(_registered(request))
         return super().RegisterResource(request)
 
     def RegisterResourceOutputs(self, request: Any) -> Any:
@@ -111,6 +118,7 @@ def render(stack_name: str, config: dict[str, Any] | None = None) -> Rendered:
     assert isinstance(stack, Stack)
     manifests: list[Manifest] = [_plain(manifest) for manifest in recorder.manifests]
     return Rendered(
+        registered=monitor.registered,
         manifests=sorted(
             manifests, key=lambda m: (m["kind"], m["metadata"].get("namespace", ""), m["metadata"]["name"])
         ),
@@ -118,6 +126,17 @@ def render(stack_name: str, config: dict[str, Any] | None = None) -> Rendered:
         dependencies=monitor.dependencies,
         outputs=_plain(stack.outputs),
     )
+
+
+def _registered(request: Any) -> Manifest:
+    options: Manifest = {
+        "protect": request.protect,
+        "deleteBeforeReplace": request.deleteBeforeReplace,
+        "ignoreChanges": list(request.ignoreChanges),
+        "additionalSecretOutputs": list(request.additionalSecretOutputs),
+    }
+    properties = json_format.MessageToDict(request.object)
+    return {"token": request.type, "name": request.name, "properties": properties, "options": options}
 
 
 def _own_type(urn: str) -> str:

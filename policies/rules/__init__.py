@@ -1,6 +1,6 @@
 """The rules: pure functions over plain data, importable without the SDK's server."""
 
-from policies.rule import Rule, StackRule
+from policies.rule import AnyRule
 from policies.rules.accounts import ACCOUNT_RULES
 from policies.rules.alerts import ALERT_RULES
 from policies.rules.authentication import AUTHENTICATION_RULES
@@ -18,6 +18,7 @@ from policies.rules.gateways import GATEWAY_RULES
 from policies.rules.images import IMAGE_RULES
 from policies.rules.inputs import INPUT_RULES
 from policies.rules.inspection import INSPECTION_RULES
+from policies.rules.keys import KEY_RULES
 from policies.rules.logs import LOG_RULES
 from policies.rules.network import NETWORK_RULES
 from policies.rules.network_policies import NETWORK_POLICY_RULES
@@ -25,6 +26,7 @@ from policies.rules.pod_host import POD_HOST_RULES
 from policies.rules.pod_kernel import POD_KERNEL_RULES
 from policies.rules.pod_users import POD_USER_RULES
 from policies.rules.pods import POD_RULES
+from policies.rules.program import PROGRAM_RULES
 from policies.rules.quarantine import QUARANTINE_RULES
 from policies.rules.queues import QUEUE_RULES
 from policies.rules.recovery import RECOVERY_RULES
@@ -44,6 +46,7 @@ _JUDGING: tuple[Rule | StackRule, ...] = (
     *POD_HOST_RULES,
     *POD_KERNEL_RULES,
     *POD_USER_RULES,
+_JUDGING: tuple[AnyRule, ...] = (
     *POD_RULES,
     *IMAGE_RULES,
     *NETWORK_RULES,
@@ -78,5 +81,7 @@ _JUDGING: tuple[Rule | StackRule, ...] = (
     *QUEUE_RULES,
     *BACKUP_RULES,
     *RECOVERY_RULES,
+    *PROGRAM_RULES,
+    *KEY_RULES,
 )
-RULES: tuple[Rule | StackRule, ...] = (*_JUDGING, covered(_JUDGING))
+RULES: tuple[AnyRule, ...] = (*_JUDGING, covered(_JUDGING))

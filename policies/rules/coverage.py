@@ -4,26 +4,34 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from policies.boxes import BOXES
-from policies.rule import Manifest, Rule, StackRule
+from policies.rule import AnyRule, Manifest, ProgramRule, Registered, StackRule
 
 ENOUGH = 2  # rules with something to judge, for each box
 
 
-def evaluated(rules: Sequence[Rule | StackRule], manifests: Sequence[Manifest]) -> Mapping[str, list[str]]:
-    """Return the rules of each box that are about any of the objects."""
+def evaluated(rules: Sequence[AnyRule], manifests: Sequence[Manifest]) -> Mapping[str, list[str]]:
+    """Return the rules of each box that are about any of the objects; one about registered resources is about none."""
     found: dict[str, list[str]] = {box: [] for box in BOXES}
     for rule in rules:
-        if any(_about(rule, manifest) for manifest in manifests):
+        if not isinstance(rule, ProgramRule) and any(_about(rule, manifest) for manifest in manifests):
             found[rule.box].append(rule.name)
     return found
 
 
-def judged(rules: Sequence[Rule | StackRule], manifests: Sequence[Manifest]) -> Mapping[str, int]:
-    """Return how many of the objects each rule is about."""
-    return {rule.name: sum(_about(rule, manifest) for manifest in manifests) for rule in rules}
+def judged(
+    rules: Sequence[AnyRule], manifests: Sequence[Manifest], registered: Sequence[Registered] = ()
+) -> Mapping[str, int]:
+    """Return how many of the objects, or of the registered resources, each rule is about."""
+    of = {
+        rule.name: [_about(rule, each) for each in registered]
+        if isinstance(rule, ProgramRule)
+        else [_about(rule, manifest) for manifest in manifests]
+        for rule in rules
+    }
+    return {name: sum(found) for name, found in of.items()}
 
 
-def covered(rules: Sequence[Rule | StackRule]) -> StackRule:
+def covered(rules: Sequence[AnyRule]) -> StackRule:
     """Return the rule that all boxes are held, given the others: an object `box waf` is in breach where too few of its rules are.
 
     A box whose component does not exist yet keeps its place by an exemption, which expires.
@@ -51,7 +59,7 @@ def _box(name: str) -> Manifest:
     return {"kind": "box", "metadata": metadata}
 
 
-def _about(rule: Rule | StackRule, manifest: Manifest) -> bool:
+def _about(rule: AnyRule, judged: Any) -> bool:
     try:
         return bool(rule.about(manifest))
     except Exception:  # noqa: BLE001 - where the rule itself is asked, that is a breach

@@ -174,18 +174,20 @@ def test_what_this_machine_knows_is_added_and_wins(make_engine: MakeEngine, toy:
     assert "of this machine" not in (toy / "Pulumi.dev.yaml").read_text()
 
 
-def _with_a_bare_pod(platform: Path) -> None:
+def _with_a_bare_pod_and_a_short_password(platform: Path) -> None:
     program = (platform / "__main__.py").read_text()
     (platform / "__main__.py").unlink()
     metadata, spec = {"name": "bare", "namespace": "bare"}, {"containers": [{"name": "bare", "image": "bare"}]}
     pod = f'kubernetes.core.v1.Pod("bare", metadata={metadata}, spec={spec}, opts=there)'
-    (platform / "__main__.py").write_text(f"{program}\n{pod}\n")
+    options = 'pulumi.ResourceOptions(ignore_changes=["length"])'
+    password = f'__import__("pulumi_random").RandomPassword("short", length=8, opts={options})'
+    (platform / "__main__.py").write_text(f"{program}\n{pod}\n{password}\n")
 
 
 def test_the_engine_is_refused_what_the_stack_has_as_mandatory_and_warned_of_the_rest(
     make_engine: MakeEngine, platform: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    _with_a_bare_pod(platform)
+    _with_a_bare_pod_and_a_short_password(platform)
     with pytest.raises(Problem, match="preview of stack dev failed"):
         make_engine(platform).preview(policy_pack=ROOT / "policies")
     shown = capfd.readouterr().out
@@ -193,6 +195,9 @@ def test_the_engine_is_refused_what_the_stack_has_as_mandatory_and_warned_of_the
     assert re.search(r"\[advisory\][^\n]*pod-bounded-memory", shown)
     assert re.search(r"\[mandatory\][^\n]*network-default-deny", shown)
     assert "Pod bare/bare: metadata.namespace has no NetworkPolicy that refuses all Egress" in shown
+    # What is no object, and what is said only to the engine.
+    assert re.search(r"\[mandatory\][^\n]*program-strong-secret[^\n]*short", shown)
+    assert re.search(r"\[mandatory\][^\n]*program-ignores-no-changes[^\n]*short", shown)
 
 
 def test_the_rendered_program_is_judged_without_a_cluster(
@@ -200,9 +205,9 @@ def test_the_rendered_program_is_judged_without_a_cluster(
 ) -> None:
     assert judge(lambda: make_engine(platform, stack="prod")) == 0
     shown = capfd.readouterr().out
-    assert re.search(r"^prod: \d+ objects, \d+ rules, ", shown, re.MULTILINE)
-    assert "mandatory: " not in shown
-    _with_a_bare_pod(platform)
+    assert re.search(r"^prod: \d+ objects, \d+ rules, \d+ broken\n\Z", shown, re.MULTILINE)
+    assert "mandatory" not in shown
+    _with_a_bare_pod_and_a_short_password(platform)
     assert judge(lambda: make_engine(platform, stack="prod")) == 1
     shown = capfd.readouterr().out
     assert "mandatory: pod-non-root: Pod bare/bare: spec.containers[0] may run as root" in shown

@@ -7,6 +7,9 @@ The program is `fixtures/programs/PROGRAM.yaml`, where the file says `program: P
 - `rules` for the program's first role, `roleRef` and `subjects` for its first binding;
 - for the Deployment of `workload`: what to change in its `container`, the `security` context of it, its `pod`; a whole
   `securityContext` for the container; other `policies` in place of the program's NetworkPolicy.
+
+The program of a rule about registered resources is those: each has a `token`, a `name`, `properties`, and `options` as the engine
+sends them. It is merged and taken away by `TOKEN NAME`.
 """
 
 import copy
@@ -18,6 +21,8 @@ from typing import Any, NamedTuple, cast
 import yaml
 
 from policies.judge import reference
+from policies.plain import plain
+from policies.rule import Registered
 
 HERE = Path(__file__).parent / "fixtures"
 SORTS = ("fail", "pass", "near-miss")
@@ -63,6 +68,24 @@ def cases(rule: str) -> list[Case]:
     ]
 
 
+def registered(resource: Manifest) -> Registered:
+    """Return a resource of such a program as a rule reads it."""
+    options = resource.get("options", {})
+    return Registered(
+        token=resource["token"],
+        name=resource["name"],
+        properties=plain(resource["properties"]),
+        protect=options.get("protect", False),
+        delete_before_replace=options.get("deleteBeforeReplace", False),
+        ignore_changes=options.get("ignoreChanges", ()),
+        additional_secret_outputs=options.get("additionalSecretOutputs", ()),
+    )
+
+
+def _called(each: Manifest) -> str:
+    return f"{each['token']} {each['name']}" if "token" in each else reference(each)
+
+
 def paths(value: Any, path: Path_ = ()) -> Iterator[Path_]:
     """Yield the path of each value inside a value, of whole branches too."""
     inner: Any = ()
@@ -88,14 +111,14 @@ def replaced(value: Any, path: Path_, new: Any) -> Any:
 def _changed(objects: list[Manifest], change: dict[str, Any]) -> list[Manifest]:
     change = dict(change)
     for wanted in change.pop("merge", []):
-        place = next((each for each in objects if reference(each) == reference(wanted)), None)
+        place = next((each for each in objects if _called(each) == _called(wanted)), None)
         if place is None:
             objects.append(wanted)
         else:
             _merge(place, wanted)
     gone = set(change.pop("without", []))
-    assert gone <= {reference(each) for each in objects}, gone
-    objects = [each for each in objects if reference(each) not in gone]
+    assert gone <= {_called(each) for each in objects}, gone
+    objects = [each for each in objects if _called(each) not in gone]
     for part in _PARTS.keys() & change.keys():
         place = next(each for each in objects if each["kind"].endswith(_PARTS[part]))
         place[part] = change.pop(part)

@@ -12,15 +12,13 @@ from policies.boxes import BOXES
 from policies.judge import judge_all
 from policies.levels import levels
 from policies.plain import plain
-from policies.rule import Rule, StackRule
+from policies.rule import AnyRule, ProgramRule, Rule
 from policies.rules import RULES
 from policies.rules.coverage import ENOUGH, judged
-from tests.policies.fixtures import SORTS, cases, written
+from tests.policies.fixtures import SORTS, cases, registered, written
 from tests.render import ROOT, STACKS, committed
 
 _SAID = 3
-
-AnyRule = Rule | StackRule
 
 _EXEMPTING = """\
 What a stack is held to is in `policies/levels.STACK.json`. To let one object break a rule for a while, add an entry to
@@ -83,7 +81,10 @@ def _rule(rule: AnyRule) -> Iterator[str]:
 
 def _said(rule: AnyRule, name: str) -> str:
     manifests = next(case.manifests for case in cases(rule.name) if (case.sort, case.name) == ("fail", name))
-    found = judge_all([rule], [(plain(each), "") for each in manifests])
+    if isinstance(rule, ProgramRule):
+        found = judge_all([rule], [], [registered(each) for each in manifests])
+    else:
+        found = judge_all([rule], [(plain(each), "") for each in manifests])
     messages = [f"{each.resource}: {each.message}" for each in found]
     more = [f"and {len(messages) - _SAID} more"] if len(messages) > _SAID else []
     return "\n".join([*messages[:_SAID], *more])

@@ -14,7 +14,7 @@ from pulumi_policy import policy as sdk
 
 from policies import exemptions, levels
 from policies.pack import policies
-from policies.rule import Rule, StackRule
+from policies.rule import AnyRule, ProgramRule, StackRule
 from policies.rules import RULES
 
 UNKNOWN = proxy.UNKNOWN_STRING_VALUE
@@ -35,11 +35,13 @@ class Said(NamedTuple):
     message: str
 
 
-def said_by(rule: Rule | StackRule, manifests: Sequence[Manifest], stack: str = "prod") -> list[Said]:
-    """Return what one rule, served alone, says of resources, whichever sort of rule it is."""
+def said_by(rule: AnyRule, manifests: Sequence[Manifest], stack: str = "prod") -> list[Said]:
+    """Return what one rule, served alone, says of resources, whichever sort of rule it is; of registered ones, if it is about those."""
     served = _alone(rule, stack)
     if isinstance(rule, StackRule):
         said = served.analyze_stack(manifests)
+    elif isinstance(rule, ProgramRule):
+        said = [each for registered in manifests for each in served.register(registered)]
     else:
         said = [each for manifest in manifests for each in served.analyze(manifest)]
     return [each for each in said if each.rule == rule.name]
@@ -51,7 +53,7 @@ class Pack:
     def __init__(
         self,
         stack: str = "prod",
-        rules: Sequence[Rule | StackRule] = RULES,
+        rules: Sequence[AnyRule] = RULES,
         directory: Path = levels.HERE,
         today: Callable[[], date] = exemptions.today,
     ) -> None:
@@ -63,9 +65,15 @@ class Pack:
         request = analyzer_pb2.AnalyzeRequest(**_resource(manifest, token, 0))
         return _said(self.servicer.Analyze(request, None))
 
-    def analyze_stack(self, manifests: Sequence[Manifest]) -> list[Said]:
-        """Return what is said of all resources together."""
+    def register(self, registered: Manifest) -> list[Said]:
+        """Return what is said of one resource as a program registers it: `token`, `name`, `properties` and `options`."""
+        request = analyzer_pb2.AnalyzeRequest(**_resource_registered(registered))
+        return _said(self.servicer.Analyze(request, None))
+
+    def analyze_stack(self, manifests: Sequence[Manifest], registered: Sequence[Manifest] = ()) -> list[Said]:
+        """Return what is said of all resources together, objects and those given as a program registers them."""
         resources = [analyzer_pb2.AnalyzerResource(**_resource(each, "", n)) for n, each in enumerate(manifests)]
+        resources += [analyzer_pb2.AnalyzerResource(**_resource_registered(each)) for each in registered]
         return _said(self.servicer.AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(resources=resources), None))
 
 
@@ -87,7 +95,7 @@ def without_coverage(directory: Path, **levels_: str) -> Path:
 
 
 @cache
-def _alone(rule: Rule | StackRule, stack: str) -> Pack:
+def _alone(rule: AnyRule, stack: str) -> Pack:
     return Pack(stack, rules=[rule])
 
 
@@ -97,6 +105,14 @@ def _resource(manifest: Manifest, given: str, number: int) -> dict[str, Any]:
     kind = given or token(manifest)
     urn = f"urn:pulumi:prod::platform::{kind}::it-{number}"
     return {"type": kind, "urn": urn, "name": f"it-{number}", "properties": properties}
+
+
+def _resource_registered(registered: Manifest) -> dict[str, Any]:
+    found = {**_resource(registered["properties"], registered["token"], 0), "name": registered["name"]}
+    options: Manifest = registered.get("options", {})
+    # Without the second flag, the first one is a default that nobody set.
+    options = {"deleteBeforeReplaceDefined": "deleteBeforeReplace" in options, **options}
+    return {**found, "options": analyzer_pb2.AnalyzerResourceOptions(**options)}
 
 
 def _said(response: Any) -> list[Said]:

@@ -12,15 +12,16 @@ from policies.containers import has_pods
 from policies.images import has_images
 from policies.judge import Finding, judge_all
 from policies.plain import objects, plain
+from policies.rule import AnyRule, ProgramRule, Rule, StackRule, Unreadable, UnreadableError, at
 from policies.rule import Manifest as Plain
-from policies.rule import Rule, StackRule, Unreadable, UnreadableError, at
 from policies.rules import RULES
-from tests.policies.fixtures import SORTS, Case, cases, compliant, paths, replaced
+from tests.policies.fixtures import SORTS, Case, cases, compliant, paths, registered, replaced
 from tests.policies.servicer import UNKNOWN, Manifest, Pack, _resource, _said, said_by, secret
 from tests.policies.wrappings import wrapped
 from tests.render import STACKS, committed
 
 BY_NAME = {rule.name: rule for rule in RULES}
+OF_THE_PROGRAM = {rule.name for rule in RULES if isinstance(rule, ProgramRule)}
 COVERAGE = "security-boxes-covered"  # about the other rules, not about objects: tests/unit/test_policy_coverage.py
 ALL = [case for rule in RULES for case in cases(rule.name)]
 FAILING = [case for case in ALL if case.sort == "fail"]
@@ -68,7 +69,11 @@ def named(case: Case) -> str:
 @pytest.mark.parametrize("stack", STACKS)
 def test_our_stacks_pass(stack: str) -> None:
     served, manifests = Pack(stack), committed(stack).manifests
-    assert [said for manifest in manifests for said in served.analyze(manifest)] == []
+    # The manifests are as they are made; the options, and what is no object, are with what was registered.
+    alone = [said for manifest in manifests for said in served.analyze(manifest) if said.rule not in OF_THE_PROGRAM]
+    assert alone == []
+    everything = [(each["name"], said) for each in committed(stack).registered for said in served.register(each)]
+    assert [(name, said) for name, said in everything if said.rule in OF_THE_PROGRAM] == []
     assert [said for said in served.analyze_stack(manifests) if said.rule != "exempted"] == []
 
 
@@ -78,7 +83,7 @@ def test_the_program_of_the_fixtures_is_compliant(pack: Pack) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_a_rule_is_described(rule: Rule | StackRule) -> None:
+def test_a_rule_is_described(rule: AnyRule) -> None:
     assert rule.box in BOXES
     assert rule.description.endswith(".")
     assert rule.why.endswith(".")
@@ -86,7 +91,7 @@ def test_a_rule_is_described(rule: Rule | StackRule) -> None:
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule.name != COVERAGE], ids=lambda rule: rule.name)
-def test_a_rule_has_fixtures(rule: Rule | StackRule) -> None:
+def test_a_rule_has_fixtures(rule: AnyRule) -> None:
     count = {sort: len([case for case in cases(rule.name) if case.sort == sort]) for sort in SORTS}
     assert count["fail"] >= 2
     assert count["pass"] >= 1
@@ -105,8 +110,10 @@ def test_a_rule_fires_on_what_it_forbids_and_on_nothing_else(case: Case) -> None
         assert re.match(where, message), "say whose it is, where, what is wrong; and what to do"
 
 
-def judged(rule: Rule | StackRule, manifests: list[Manifest]) -> list[Finding]:
-    """Return what a rule finds in objects as the engine sends them."""
+def judged(rule: AnyRule, manifests: list[Manifest]) -> list[Finding]:
+    """Return what a rule finds in objects, or in registered resources, as the engine sends them."""
+    if isinstance(rule, ProgramRule):
+        return judge_all([rule], [], [registered(each) for each in manifests])
     return judge_all([rule], [(plain(manifest), "") for manifest in manifests])
 
 
@@ -120,8 +127,10 @@ def test_no_wrapping_hides_a_container(case: Case) -> None:
 @pytest.mark.parametrize("hidden", HIDDEN, ids=["unknown", "secret"])
 @pytest.mark.parametrize("case", FAILING, ids=named)
 def test_what_cannot_be_read_never_makes_a_breach_pass(case: Case, hidden: Any) -> None:
+    # Of a registered resource, only the properties can be unknown or secret.
+    least = 2 if isinstance(BY_NAME[case.rule], ProgramRule) else 1
     for path in paths(case.manifests):
-        if len(path) > 1:
+        if len(path) > least and path[least - 1] != "options":
             assert judged(BY_NAME[case.rule], replaced(case.manifests, path, hidden)), path
 
 
@@ -216,8 +225,9 @@ def test_a_resource_with_a_provider_and_options_is_judged_and_never_changed(pack
     assert pack.servicer.Remediate(request, None) == analyzer_pb2.RemediateResponse()
 
 
-def test_only_kubernetes_objects_are_judged(pack: Pack) -> None:
-    assert pack.analyze({"kind": "Pod", "spec": {"containers": [{}]}}, "random:index:RandomPassword") == []
+def test_only_kubernetes_objects_are_judged_as_such(pack: Pack) -> None:
+    said = pack.analyze({"kind": "Pod", "spec": {"containers": [{}]}}, "random:index:RandomPassword")
+    assert {each.rule for each in said} <= OF_THE_PROGRAM
 
 
 @pytest.mark.parametrize("look", LOOKS)
