@@ -33,7 +33,7 @@ _KINDS: Mapping[str, Mapping[str, str]] = {
         "ResourceQuota": "namespace-bounded",
         "Secret": "program-secret-outputs",
         "Service": "service-*",
-        "ServiceAccount": "workload-account-exists",
+        "ServiceAccount": "account-*",
     },
     "networking.k8s.io": {"NetworkPolicy": "network-*"},
     "policy": {"PodDisruptionBudget": "workload-disruption-budget"},

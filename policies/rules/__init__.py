@@ -4,12 +4,14 @@ from policies.rule import AnyRule
 from policies.rules.accounts import ACCOUNT_RULES
 from policies.rules.alerts import ALERT_RULES
 from policies.rules.authentication import AUTHENTICATION_RULES
+from policies.rules.availability import AVAILABILITY_RULES
 from policies.rules.backups import BACKUP_RULES
 from policies.rules.certificates import CERTIFICATE_RULES
 from policies.rules.coverage import covered
 from policies.rules.data_network import DATA_NETWORK_RULES
 from policies.rules.databases import DATABASE_RULES
 from policies.rules.detections import DETECTION_RULES
+from policies.rules.durability import DURABILITY_RULES
 from policies.rules.edge_protection import DDOS_RULES
 from policies.rules.encryption import ENCRYPTION_RULES
 from policies.rules.escalation import ESCALATION_RULES
@@ -20,6 +22,7 @@ from policies.rules.inputs import INPUT_RULES
 from policies.rules.inspection import INSPECTION_RULES
 from policies.rules.keys import KEY_RULES
 from policies.rules.logs import LOG_RULES
+from policies.rules.namespaces import NAMESPACE_RULES
 from policies.rules.network import NETWORK_RULES
 from policies.rules.network_policies import NETWORK_POLICY_RULES
 from policies.rules.pod_host import POD_HOST_RULES
@@ -30,15 +33,20 @@ from policies.rules.program import PROGRAM_RULES
 from policies.rules.quarantine import QUARANTINE_RULES
 from policies.rules.queues import QUEUE_RULES
 from policies.rules.recovery import RECOVERY_RULES
+from policies.rules.references import REFERENCE_RULES
+from policies.rules.reliability import RELIABILITY_RULES
 from policies.rules.response import RESPONSE_RULES
 from policies.rules.rights import RIGHT_RULES
 from policies.rules.roles import ROLE_RULES
+from policies.rules.rollouts import ROLLOUT_RULES
 from policies.rules.routes import ROUTE_RULES
 from policies.rules.scanning import SCANNING_RULES
 from policies.rules.secrets import SECRET_RULES
 from policies.rules.segmentation import SEGMENTATION_RULES
 from policies.rules.sensors import SENSOR_RULES
+from policies.rules.services import SERVICE_RULES
 from policies.rules.signals import SIGNAL_RULES
+from policies.rules.versions import VERSION_RULES
 from policies.rules.vpn import VPN_RULES
 from policies.rules.waf import WAF_RULES
 
@@ -81,6 +89,14 @@ _JUDGING: tuple[AnyRule, ...] = (
     *QUEUE_RULES,
     *BACKUP_RULES,
     *RECOVERY_RULES,
+    *RELIABILITY_RULES,
+    *ROLLOUT_RULES,
+    *AVAILABILITY_RULES,
+    *SERVICE_RULES,
+    *REFERENCE_RULES,
+    *DURABILITY_RULES,
+    *NAMESPACE_RULES,
+    *VERSION_RULES,
     *PROGRAM_RULES,
     *KEY_RULES,
 )

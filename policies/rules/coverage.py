@@ -59,8 +59,8 @@ def _box(name: str) -> Manifest:
     return {"kind": "box", "metadata": metadata}
 
 
-def _about(rule: AnyRule, judged: Any) -> bool:
+def _about(rule: AnyRule, one: Any) -> bool:
     try:
-        return bool(rule.about(manifest))
+        return bool(rule.about(one))
     except Exception:  # noqa: BLE001 - where the rule itself is asked, that is a breach
         return True

@@ -1,0 +1,60 @@
+"""What keeps data when what uses it is deleted, by whoever and for whatever reason."""
+
+from collections.abc import Iterator, Sequence
+
+from policies.references import claims
+from policies.rule import Manifest, Rule, StackRule, at
+
+
+def _has_claims(manifest: Manifest) -> bool:
+    return at(manifest, "kind") == "StatefulSet" and bool(at(manifest, "spec.volumeClaimTemplates", []))
+
+
+def _holds_data(manifest: Manifest) -> bool:
+    return _has_claims(manifest) or at(manifest, "kind") == "PersistentVolumeClaim"
+
+
+def _claims_kept(manifest: Manifest) -> Iterator[str]:
+    for when in ("whenDeleted", "whenScaled"):
+        path = f"spec.persistentVolumeClaimRetentionPolicy.{when}"
+        if at(manifest, path, "Retain") != "Retain":
+            yield f"{path} deletes the volumes with their pods; set Retain"
+
+
+def _volumes_kept(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
+    kept = {
+        at(manifest, "metadata.name", "")
+        for manifest in manifests
+        if at(manifest, "kind") == "StorageClass" and at(manifest, "reclaimPolicy", "Delete") == "Retain"
+    }
+    sets = [manifest for manifest in manifests if _has_claims(manifest)]
+    of_sets = {(place, name) for place, name, _spec in claims(sets)}
+    for manifest in manifests:
+        if _holds_data(manifest):
+            for place, name, spec in claims([manifest]):
+                # What only changes a set's claim, as its size, is judged with the set.
+                changed = not _has_claims(manifest) and (place, name) in of_sets
+                if not changed and at(spec, "storageClassName", "") not in kept:
+                    yield manifest, f"spec has {name} of a class that deletes it; name one with reclaimPolicy: Retain"
+
+
+DURABILITY_RULES = (
+    Rule(
+        name="database-claims-retained",
+        description="The volumes of a StatefulSet outlive it.",
+        why="A set that is deleted to be made anew, or scaled down by mistake, takes the data with it.",
+        box="database-security",
+        severity="high",
+        about=_has_claims,
+        check=_claims_kept,
+    ),
+    StackRule(
+        name="database-volumes-retained",
+        description="The disk behind a volume outlives its claim.",
+        why="Who deletes a namespace deletes its claims, and with a class that deletes, the disks.",
+        box="database-security",
+        severity="high",
+        about=_holds_data,
+        check=_volumes_kept,
+    ),
+)

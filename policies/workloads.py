@@ -1,0 +1,104 @@
+"""What runs pods, how many of them, and which selectors mean them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from policies.containers import Container, containers, pods
+from policies.rule import Manifest, at
+
+LASTING = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Pod")
+"""The kinds whose pods are there to stay; those of all others end."""
+
+_OPERATORS: dict[str, Callable[[Any, Sequence[Any]], bool]] = {
+    "In": lambda value, values: value is not None and value in values,
+    "NotIn": lambda value, values: value is None or value not in values,
+    "Exists": lambda value, _values: value is not None,
+    "DoesNotExist": lambda value, _values: value is None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """An object that runs pods: itself, the pod's path in it, the pod, and the pod's labels."""
+
+    manifest: Manifest
+    path: str
+    pod: Manifest
+    labels: Manifest
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that its pods are in."""
+        return namespace(self.manifest)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return at(self.manifest, "metadata.name", "")
+
+    @property
+    def kind(self) -> str:
+        """Its kind."""
+        return at(self.manifest, "kind", "")
+
+
+def namespace(manifest: Manifest) -> str:
+    """Return the namespace of an object that is in one."""
+    return at(manifest, "metadata.namespace", "default")
+
+
+def lasts(manifest: Manifest) -> bool:
+    """Return whether an object runs pods that are there to stay."""
+    kind = at(manifest, "kind")
+    return kind in LASTING and (kind != "Pod" or at(manifest, "spec.restartPolicy", "Always") == "Always")
+
+
+def workloads(manifests: Sequence[Manifest]) -> Iterator[Workload]:
+    """Yield each pod that any object runs, with the labels it has from the start."""
+    for manifest in manifests:
+        for path, pod in pods(manifest):
+            beside = f"{path.removesuffix('spec')}metadata.labels"
+            yield Workload(manifest, path, pod, at(manifest, beside, {}))
+
+
+def serving(manifest: Manifest) -> Iterator[Container]:
+    """Yield the containers that run for as long as the pod does: not the steps before, but those of them that stay."""
+    for container in containers(manifest):
+        sort = container.path.rpartition(".")[2].partition("[")[0]
+        if sort == "containers" or (sort == "initContainers" and at(container.spec, "restartPolicy") == "Always"):
+            yield container
+
+
+def selects(selector: Any, labels: Manifest) -> bool:
+    """Return whether a label selector means pods with these labels: an empty one means all, a missing one none."""
+    if selector is None:
+        return False
+    wanted = at({"selector": selector}, "selector", {})
+    if any(labels.get(key) != value for key, value in at(wanted, "matchLabels", {}).items()):
+        return False
+    return all(
+        _OPERATORS[at(each, "operator")](labels.get(at(each, "key")), at(each, "values", []))
+        for each in at(wanted, "matchExpressions", [])
+    )
+
+
+def autoscaler(manifests: Sequence[Manifest], workload: Manifest) -> Manifest | None:
+    """Return the autoscaler of a workload."""
+    for manifest in manifests:
+        if at(manifest, "kind") == "HorizontalPodAutoscaler" and scales(manifest, workload):
+            return manifest
+    return None
+
+
+def scales(scaler: Manifest, workload: Manifest) -> bool:
+    """Return whether an autoscaler is one of this workload."""
+    target = at(scaler, "spec.scaleTargetRef", {})
+    wanted = (namespace(scaler), at(target, "kind"), at(target, "name"))
+    return wanted == (namespace(workload), at(workload, "kind"), at(workload, "metadata.name"))
+
+
+def least(manifests: Sequence[Manifest], workload: Manifest) -> int:
+    """Return how many pods a workload has when it has the fewest."""
+    scaler = autoscaler(manifests, workload)
+    return int(at(workload, "spec.replicas", 1) if scaler is None else at(scaler, "spec.minReplicas", 1))
