@@ -42,7 +42,8 @@ class ObjectStore(pulumi.ComponentResource):
     """Buckets for files, backups and logs, with an account for each kind of client that can do its own work and no more.
 
     Without an endpoint in the settings it is a gateway with a volume; with one, a store outside the cluster, whose keys come
-    from the stack's configuration. `image` is for what speaks to it. `encryption_key` is what clients encrypt backups with, so that the store cannot read them.
+    from the stack's configuration. `image` is for what speaks to it. `encryption_key` is what clients encrypt backups with, so that the store cannot read them;
+    with `volume.keep`, one that was made here is protected.
     After a rotation, `retirement` ends the accounts of the rotations before.
     """
 
@@ -66,7 +67,9 @@ class ObjectStore(pulumi.ComponentResource):
         self.retirement = None
         self.image = args.buckets_image
         given = pulumi.Output.secret(keys.encryption) if keys.encryption else None
-        self.encryption_key = given or password(f"{name}-encryption", 1, child)
+        # Without it no backup can be read any more: it stays for as long as the volumes do.
+        kept = pulumi.ResourceOptions(parent=self, protect=args.volume.keep)
+        self.encryption_key = given or password(f"{name}-encryption", 1, kept)
         jobs = namespace.identity(f"{name}-buckets", "objects")
         if args.endpoint:
             prefix, days = args.endpoint.prefix, args.retention_days

@@ -21,6 +21,7 @@ _UNSEEN = {
     "kubernetes:argoproj.io": ("Application", "ApplicationSet"),
 }
 _STATEFUL = ("StatefulSet", "PersistentVolumeClaim")
+_MADE = ("random:", "tls:")
 _OUTPUTS = ("data", "stringData")
 _WEAKER = {"deleteUnreachable": "true", "skipUpdateUnreachable": "true", "enableServerSideApply": "false"}
 
@@ -81,6 +82,15 @@ def _holds_data(registered: Registered) -> bool:
 def _protected(registered: Registered) -> Iterator[str]:
     if not registered.protect:
         yield "options.protect is not set, and a rename deletes it; set protect"
+
+
+def _encrypts(registered: Registered) -> bool:
+    return registered.token.startswith(_MADE) and "encryption" in registered.name
+
+
+def _key_protected(registered: Registered) -> Iterator[str]:
+    if not registered.protect:
+        yield "options.protect is not set, and with the key goes what it encrypts; set protect"
 
 
 def _in_order(registered: Registered) -> Iterator[str]:
@@ -170,6 +180,15 @@ PROGRAM_RULES = (
         severity="high",
         about=_holds_data,
         check=_protected,
+    ),
+    ProgramRule(
+        name="program-protects-keys",
+        description="A key that data is encrypted with is protected from being deleted or replaced.",
+        why="A renamed component has another key, and no backup that was made before can be read.",
+        box="key-management",
+        severity="high",
+        about=_encrypts,
+        check=_key_protected,
     ),
     ProgramRule(
         name="program-replaces-in-order",

@@ -229,3 +229,14 @@ def _noting(seen: dict[str, Any], name: str) -> Callable[[str], None]:
 
 def _plain(connections: Connections) -> dict[str, Any]:
     return {str(item.name): item.value for item in connections.env}
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_key_of_the_backups_is_kept_where_the_volumes_are(stack: str) -> None:
+    (key,) = (each for each in committed(stack).registered if each["name"] == "objects-encryption-password-1")
+    (store,) = (
+        each
+        for each in committed(stack).registered
+        if each["name"] == "objects" and each["token"].endswith(":StatefulSet")
+    )
+    assert key["options"]["protect"] == store["options"]["protect"] == (stack != "dev")
