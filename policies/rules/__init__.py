@@ -50,11 +50,10 @@ from policies.rules.versions import VERSION_RULES
 from policies.rules.vpn import VPN_RULES
 from policies.rules.waf import WAF_RULES
 
-_JUDGING: tuple[Rule | StackRule, ...] = (
+_JUDGING: tuple[AnyRule, ...] = (
     *POD_HOST_RULES,
     *POD_KERNEL_RULES,
     *POD_USER_RULES,
-_JUDGING: tuple[AnyRule, ...] = (
     *POD_RULES,
     *IMAGE_RULES,
     *NETWORK_RULES,

@@ -88,7 +88,8 @@ def test_an_exemption_names_the_type_and_the_name(tmp_path: Path) -> None:
     (shown,) = served.analyze_stack([], [PASSWORD])
     assert (shown.rule, shown.level) == ("exempted", "advisory")
     assert (
-        "program-strong-secret: random:index/randomPassword:RandomPassword password: properties.length" in shown.message
+        "program-strong-secret (high): random:index/randomPassword:RandomPassword password: properties.length"
+        in shown.message
     )
     (stale,) = served.analyze_stack([], [{**PASSWORD, "properties": {"length": 32}}])
     assert stale.rule == "exemptions"

@@ -43,8 +43,10 @@ def test_what_is_advisory_is_shown_and_breaks_nothing(directory: Path) -> None:
 
 def test_what_a_render_hides_cannot_be_judged(directory: Path) -> None:
     for hidden in ("<secret>", "<known after up>"):
-        lines, code = report("prod", replaced(compliant(), (*CONTAINER, "image"), hidden), directory)
-        assert "mandatory: pod-pinned-image (medium): Deployment app/api: cannot be judged: spec.template" in "\n".join(
+        lines, code = report(
+            "prod", replaced(compliant(), (*CONTAINER, "securityContext", "readOnlyRootFilesystem"), hidden), directory
+        )
+        assert "mandatory: pod-read-only (high): Deployment app/api: cannot be judged: spec.template" in "\n".join(
             lines
         )
         assert code == 1
