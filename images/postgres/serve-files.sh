@@ -10,8 +10,9 @@ export PGBACKREST_LOCK_PATH=/tmp/pgbackrest PGBACKREST_LOG_LEVEL_FILE=off PGBACK
 # Ends only when it is told to, whatever becomes of pgBackRest: a container that ends makes its pod unready, and the database that
 # is in it would be out of service because backups are.
 server=
-trap '[ -z "$server" ] || kill -HUP "$server"' HUP
-trap '[ -z "$server" ] || kill "$server"; exit 0' TERM INT
+# It may have ended just now; that is no reason to end, nor to say that something went wrong.
+trap '[ -z "$server" ] || kill -HUP "$server" || :' HUP
+trap '[ -z "$server" ] || kill "$server" || :; exit 0' TERM INT
 watch-certificate kill -HUP $$ &
 while :; do
     pgbackrest server &
