@@ -20,7 +20,7 @@ POD_PATHS = {
 }
 # Groups of Kubernetes itself, none of whose kinds has a pod in it: most objects of a program, which each rule about pods would
 # search for them. Whatever is of another group is searched.
-_GROUPS_WITHOUT_PODS = frozenset(
+_WITHOUT_PODS = frozenset(
     {
         "admissionregistration.k8s.io",
         "apiextensions.k8s.io",
@@ -47,8 +47,6 @@ _GROUPS = ("", "apps", "batch")
 _SORTS = ("initContainers", "containers", "ephemeralContainers")
 # An operator that makes the containers itself may still let the resource say this of the pod.
 _HOST = ("hostNetwork", "hostPID", "hostIPC")
-# Their content is text, or the schema of other objects.
-_WITHOUT_PODS = ("ConfigMap", "CustomResourceDefinition", "Secret")
 
 # What a container takes from its pod where it says nothing itself. The pod's other fields are of no effect on it, and a
 # field of the container's, written into the pod, is of none at all.
@@ -95,6 +93,11 @@ def containers(manifest: Manifest) -> Iterator[Container]:
                 yield Container(under(path, f"{sort}[{index}]"), container, security, pod)
 
 
+def _without_pods(version: object) -> bool:
+    """Return whether an API version is one whose kinds, but for those of POD_PATHS, have no pod in them."""
+    return isinstance(version, str) and (version == "v1" or version.partition("/")[0] in _WITHOUT_PODS)
+
+
 def contexts(manifest: Manifest) -> Iterator[tuple[str, Manifest, Manifest]]:
     """Yield each security context as it is written, the pods' first: its path, itself, and the pod it is of."""
     for path, pod in pods(manifest):
@@ -117,35 +120,29 @@ def has(value: Any, key: str) -> bool:
     return isinstance(value, dict) and cast("Manifest", value).get(key) is not None
 
 
+def under(path: str, key: str) -> str:
+    """Return the path of a key of what is at a path; the path of the object itself is empty."""
+    return f"{path}.{key}" if path else key
+
+
 def _pods(manifest: Manifest) -> Iterator[tuple[str, Manifest, Manifest]]:
     """Yield the path of each pod, itself, and the template that it is the spec of."""
     if not _custom(manifest):
         path = POD_PATHS[manifest["kind"]]
         template = path.rpartition(".")[0]
         yield path, at(manifest, path, {}), at(manifest, template, {}) if template else manifest
-    elif isinstance(spec := manifest.get("spec"), Unreadable) and _of_operator(manifest):
-        yield (
-            "spec",
-            cast("Manifest", spec),
-            manifest,
-        )  # an operator's resource may be one of a pod; it is judged as one
-    elif manifest.get("kind") not in _WITHOUT_PODS and not _without_pods(manifest.get("apiVersion")):
+    elif _without_pods(manifest.get("apiVersion")):
+        return
+    elif isinstance(spec := manifest.get("spec"), Unreadable) and "." in _group(manifest):
+        # An operator's resource may be one of a pod; it is judged as one.
+        yield "spec", cast("Manifest", spec), manifest
+    else:
         yield from _embedded(manifest, "", {})
-
-
-def _without_pods(version: object) -> bool:
-    """Return whether an API version is one whose kinds, but for those of POD_PATHS, have no pod in them."""
-    return isinstance(version, str) and (version == "v1" or version.partition("/")[0] in _GROUPS_WITHOUT_PODS)
 
 
 def _custom(manifest: Manifest) -> bool:
     """Return whether an object is of a kind of which it is not known where its pods are."""
     return at(manifest, "kind", "") not in POD_PATHS or _group(manifest) not in _GROUPS
-
-
-def _of_operator(manifest: Manifest) -> bool:
-    group = _group(manifest)
-    return "." in group and not group.endswith(".k8s.io")
 
 
 def _group(manifest: Manifest) -> str:
@@ -168,8 +165,3 @@ def _is_pod(items: Manifest) -> bool:
     return any(isinstance(items.get(sort), (list, Unreadable)) for sort in _SORTS) or any(
         isinstance(items.get(key), (bool, Unreadable)) for key in _HOST
     )
-
-
-def under(path: str, key: str) -> str:
-    """Return the path of a key of what is at a path; the path of the object itself is empty."""
-    return f"{path}.{key}" if path else key
