@@ -61,7 +61,7 @@ unit: # two at a time for each core: some wait for the processes that they start
 	@$(PYTHON) pytest --numprocesses=$$((2 * $$(nproc))) tests/unit
 
 test: check ## everything: check, real servers, the real engine, the real node
-	@$(PYTHON) pytest --numprocesses=$$(($$(nproc) + 1)) --dist=loadfile tests/servers tests/engine
+	@$(PYTHON) pytest --numprocesses=$$(($$(nproc) + 1)) --dist=loadfile tests/servers tests/engine tests/policies
 	@$(PYTHON) pytest tests/cluster
 
 docs: ## write the generated parts of README.md and docs/
