@@ -1,12 +1,17 @@
 """What every suite shares."""
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"  # an Output in an f-string raises instead of becoming a sentence
+
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    # Under nohup. Programs inherit what is ignored, and a shell cannot trap it: none could be told of a renewed certificate.
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 from local import toolchain
 from local.packages import virtual_environment
