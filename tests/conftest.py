@@ -9,14 +9,19 @@ import pytest
 
 os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"  # an Output in an f-string raises instead of becoming a sentence
 
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    # Under nohup. Programs inherit what is ignored, and a shell cannot trap it: none could be told of a renewed certificate.
-    signal.signal(signal.SIGHUP, lambda *_: None)
-
 from local import toolchain
 from local.packages import virtual_environment
 
 pytest_plugins = ["tests.guard", "pytester"]
+
+
+def _passed_over(_signal: int, _frame: object) -> None:
+    """Do nothing, and leave the programs that are started to what they do by default."""
+
+
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    # Under nohup. Programs inherit what is ignored, and a shell cannot trap it: none could be told of a renewed certificate.
+    signal.signal(signal.SIGHUP, _passed_over)
 
 
 @dataclass(frozen=True)
