@@ -85,6 +85,9 @@ def complete(manifest: Manifest) -> Manifest:
             for number, container in enumerate(pod.get(sort) or []):
                 container["name"] = f"{sort.lower()}-{number}"
                 container.setdefault("image", "registry.example/program:1.0")
+                if sort == "initContainers" and container.get("restartPolicy") != "Always":
+                    for probe in ("livenessProbe", "readinessProbe"):
+                        container.pop(probe, None)
         if made["kind"] in ("Job", "CronJob"):
             pod["restartPolicy"] = "Never"
         if path == "spec.template.spec" and made["kind"] != "Job":
