@@ -65,8 +65,9 @@ def mutations() -> list[Mutation]:
 def _set(value: Any, path: list[str], wanted: Any) -> None:
     key: Any = int(path[0]) if isinstance(value, list) else path[0]
     if len(path) > 1:
-        inner: Any = cast("Manifest", value).setdefault(key, {}) if isinstance(value, dict) else value[key]
-        _set(inner, path[1:], wanted)
+        if isinstance(value, dict):
+            cast("Manifest", value).setdefault(key, {})
+        _set(cast("Any", value)[key], path[1:], wanted)
     elif wanted is None:
         del value[key]
     else:
