@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from policies.alert_routes import Matcher, Route, matchers, native, outcomes, read
 from policies.programs import Objects, parsed, service, services
-from policies.rule import Manifest, Unreadable, at
+from policies.rule import Manifest, Unreadable, at, namespace_of
 from policies.selectors import matcher
 
 _RULES = re.compile(r"(^|[._-])(rules|alerts|alerting)([._-].*)?\.(ya?ml|json)$")
@@ -146,7 +146,7 @@ def _grouped(manifest: Manifest, path: str, groups: Any) -> Iterator[Alert]:
 
 def _operated(manifest: Manifest, manifests: Objects) -> Manifest:
     """Return the configuration that the operator makes for an Alertmanager."""
-    namespace, name = at(manifest, "metadata.namespace", "default"), at(manifest, "metadata.name")
+    namespace, name = namespace_of(manifest), at(manifest, "metadata.name")
     configs = [each for each in manifests if at(each, "kind") == "AlertmanagerConfig"]
     whole = at(manifest, "spec.alertmanagerConfiguration.name")
     if whole is None:
@@ -172,7 +172,7 @@ def _with(base: Manifest, added: list[Manifest]) -> Manifest:
 
 def _own(config: Manifest, manifest: Manifest, namespace: str) -> Manifest:
     """Return what an AlertmanagerConfig adds: its route, of the alerts of its namespace, after which others are asked."""
-    own = at(config, "metadata.namespace", "default")
+    own = namespace_of(config)
     name = f"{own}/{at(config, 'metadata.name')}"
     said: Manifest = native(at(config, "spec", {}))
     strategy = at(manifest, "spec.alertmanagerConfigMatcherStrategy.type", "OnNamespace")
@@ -201,7 +201,7 @@ def _chosen(config: Manifest, manifest: Manifest, namespace: str, manifests: Obj
 
 def watched(manifest: Manifest, selector: Any, namespace: str, manifests: Objects) -> bool:
     """Return whether an operator's selector of namespaces selects an object's; with none, it watches its own `namespace`."""
-    own = at(manifest, "metadata.namespace", "default")
+    own = namespace_of(manifest)
     if selector is None:
         return own == namespace
     names = [each for each in manifests if at(each, "kind") == "Namespace" and at(each, "metadata.name") == own]
@@ -210,13 +210,13 @@ def watched(manifest: Manifest, selector: Any, namespace: str, manifests: Object
 
 
 def _is(manifest: Manifest, kind: str, namespace: str, name: str) -> bool:
-    own = at(manifest, "metadata.namespace", "default")
+    own = namespace_of(manifest)
     return at(manifest, "kind") == kind and own == namespace and at(manifest, "metadata.name") == name
 
 
 def _tree(manifest: Manifest, config: Any, there: set[tuple[str, str]]) -> Tree:
     receivers: dict[str, Manifest] = {at(each, "name", ""): each for each in at(config, "receivers", [])}
-    namespace = at(manifest, "metadata.namespace", "default")
+    namespace = namespace_of(manifest)
     settings = at(config, "global", {})
     real = {name for name, each in receivers.items() if _tells(each, settings, namespace, there)}
     inhibitions = [

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from policies.containers import pods
-from policies.rule import Manifest, at
+from policies.rule import Manifest, at, namespace_of
 
 
 def pod_metadata(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
@@ -15,13 +15,13 @@ def pod_metadata(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
 
 def behind(service: Manifest, manifests: Sequence[Manifest]) -> list[Manifest]:
     """Return the workloads whose pods a Service sends to: none for a Service without a selector."""
-    selector, namespace = at(service, "spec.selector", {}), at(service, "metadata.namespace", "default")
+    selector, namespace = at(service, "spec.selector", {}), namespace_of(service)
     return [
         each
         for each in manifests
         if selector
         and at(each, "kind") not in ("Service", "ConfigMap", "Secret")
-        and at(each, "metadata.namespace", "default") == namespace
+        and namespace_of(each) == namespace
         and any(_labelled(metadata, selector) for _path, metadata in pod_metadata(each))
     ]
 

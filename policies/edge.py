@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from policies.rule import Manifest, Unreadable, at
+from policies.rule import Manifest, Unreadable, at, namespace_of
 
 EXPOSURE = "exposure"
 EXPOSURES = ("public", "admin", "internal")
@@ -32,7 +32,7 @@ def exposure(manifest: Manifest) -> str:
 
 def identity(manifest: Manifest) -> Named:
     """Return the namespace and the name of an object."""
-    return at(manifest, "metadata.namespace", "default"), at(manifest, "metadata.name", "")
+    return namespace_of(manifest), at(manifest, "metadata.name", "")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,7 @@ from typing import Any
 from policies.cidrs import whole_internet
 from policies.containers import pods
 from policies.edge import entry, exposure
-from policies.rule import Manifest, at
+from policies.rule import Manifest, at, namespace_of
 
 _NOT_OUTSIDE = {"cluster", "host", "remote-node", "health", "kube-apiserver", "ingress", "init", "none", "unmanaged"}
 _FROM = ("fromEntities", "fromCIDR", "fromCIDRSet", "fromEndpoints", "fromNodes", "fromGroups")
@@ -102,9 +102,9 @@ def _rulesets(config: Manifest) -> Iterator[tuple[str, str]]:
 
 def _applied(config: Manifest, manifests: Sequence[Manifest]) -> Iterator[Manifest]:
     """Yield the node selector of each DaemonSet that puts a ruleset into force."""
-    place = (at(config, "metadata.namespace", "default"), at(config, "metadata.name"))
+    place = (namespace_of(config), at(config, "metadata.name"))
     for manifest in manifests:
-        if at(manifest, "kind") == "DaemonSet" and at(manifest, "metadata.namespace", "default") == place[0]:
+        if at(manifest, "kind") == "DaemonSet" and namespace_of(manifest) == place[0]:
             for _path, pod in pods(manifest):
                 mounted = [at(volume, "configMap.name") for volume in at(pod, "volumes", [])]
                 if at(pod, "hostNetwork") is True and place[1] in mounted:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from policies.ranges import ALL_PORTS, PRIVATE, Ranges, addresses
-from policies.rule import Manifest, at
+from policies.rule import Manifest, at, namespace_of
 from policies.running import NAMESPACE_NAME, Pod
 from policies.selectors import Matches, matcher, pinned
 
@@ -69,7 +69,7 @@ class Policy:
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
         """Return a NetworkPolicy as one."""
-        namespace = at(manifest, "metadata.namespace", "default")
+        namespace = namespace_of(manifest)
         rules: dict[Way, list[Rule]] = {
             way: [
                 Rule(_peers(at(rule, side, []), namespace), _ports(at(rule, "ports", [])))

@@ -9,7 +9,7 @@ from policies.builtin_roles import BUILT_IN
 from policies.containers import POD_PATHS, pods
 from policies.judge import reference
 from policies.powers import RBAC, Power, held
-from policies.rule import Manifest, at
+from policies.rule import Manifest, at, namespace_of
 
 ROLES = ("Role", "ClusterRole")
 BINDINGS = ("RoleBinding", "ClusterRoleBinding")
@@ -44,11 +44,6 @@ class Grant:
 def of_rbac(manifest: Manifest, *kinds: str) -> bool:
     """Return whether an object is of one of some kinds of role-based access control, not of another API's kind of the name."""
     return at(manifest, "kind") in kinds and str(at(manifest, "apiVersion", f"{RBAC}/v1")).startswith(f"{RBAC}/")
-
-
-def namespace_of(manifest: Manifest) -> str:
-    """Return the namespace of an object that is in one."""
-    return str(at(manifest, "metadata.namespace", "default"))
 
 
 def account(namespace: str, name: str) -> Subject:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import yaml
 
 from policies.containers import pods
-from policies.rule import Manifest, Unreadable, at
+from policies.rule import Manifest, Unreadable, at, namespace_of
 
 _NAME = "app.kubernetes.io/name"
 _OPERATED = {"Alertmanager": "alertmanager-operated", "Prometheus": "prometheus-operated"}
@@ -98,7 +98,7 @@ def services(manifests: Objects) -> set[tuple[str, str]]:
     """Return the namespace and name of each Service that there is, or that an operator makes for what there is."""
     found = set[tuple[str, str]]()
     for manifest in manifests:
-        kind, namespace = at(manifest, "kind"), at(manifest, "metadata.namespace", "default")
+        kind, namespace = at(manifest, "kind"), namespace_of(manifest)
         if kind == "Service":
             found.add((namespace, at(manifest, "metadata.name")))
         elif kind in _OPERATED:
@@ -131,11 +131,11 @@ def _image(container: Any, label: Any) -> str:
 
 
 def _files(manifest: Manifest, pod: Manifest, container: Manifest, manifests: Objects) -> dict[str, Any]:
-    namespace = at(manifest, "metadata.namespace", "default")
+    namespace = namespace_of(manifest)
     maps = {
         at(each, "metadata.name"): each
         for each in manifests
-        if at(each, "kind") == "ConfigMap" and at(each, "metadata.namespace", "default") == namespace
+        if at(each, "kind") == "ConfigMap" and namespace_of(each) == namespace
     }
     volumes = {at(volume, "name"): volume for volume in at(pod, "volumes", [])}
     found = dict[str, Any]()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from policies.containers import containers
 from policies.reachability import Network
-from policies.rule import Manifest, at
+from policies.rule import Manifest, at, namespace_of
 from policies.running import Pod
 
 _ROUTES = ("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute")
@@ -29,7 +29,7 @@ def routed(network: Network, manifests: Sequence[Manifest]) -> list[Pod]:
     services = [
         manifest
         for manifest in manifests
-        if at(manifest, "kind") == "Service" and (_namespace(manifest), at(manifest, "metadata.name")) in backends
+        if at(manifest, "kind") == "Service" and (namespace_of(manifest), at(manifest, "metadata.name")) in backends
     ]
     return [pod for pod in network.pods if any(behind(service, pod) for service in services)]
 
@@ -38,7 +38,7 @@ def behind(service: Manifest, pod: Pod) -> bool:
     """Return whether a Service may have a pod behind it: a label that the template lacks may be given to it as it runs."""
     selector = at(service, "spec.selector", {})
     same = all(pod.labels.get(key, value) == value for key, value in selector.items())
-    return bool(selector) and same and pod.namespace == _namespace(service)
+    return bool(selector) and same and pod.namespace == namespace_of(service)
 
 
 def on_node(pod: Pod) -> bool:
@@ -54,13 +54,9 @@ def _backends(manifest: Manifest) -> Iterator[tuple[str, str]]:
         paths = [path for rule in at(manifest, "spec.rules", []) for path in at(rule, "http.paths", [])]
         names = [at(path, "backend.service.name") for path in paths]
         names.append(at(manifest, "spec.defaultBackend.service.name"))
-        yield from ((_namespace(manifest), name) for name in names if name)
+        yield from ((namespace_of(manifest), name) for name in names if name)
     elif at(manifest, "kind") in _ROUTES:
         for rule in at(manifest, "spec.rules", []):
             mirrored = [at(each, "requestMirror.backendRef") for each in at(rule, "filters", [])]
             for backend in [*at(rule, "backendRefs", []), *filter(None, mirrored)]:
-                yield at(backend, "namespace", _namespace(manifest)), at(backend, "name", "")
-
-
-def _namespace(manifest: Manifest) -> str:
-    return at(manifest, "metadata.namespace", "default")
+                yield at(backend, "namespace", namespace_of(manifest)), at(backend, "name", "")

@@ -17,7 +17,7 @@ from typing import Any, Self, cast
 
 from policies.network_policies import Peer, Policy, Rule, Way
 from policies.ranges import ALL_PORTS, Ranges, address
-from policies.rule import Manifest, at
+from policies.rule import Manifest, at, namespace_of
 from policies.running import NAMESPACE_NAME, Pod, running
 from policies.selectors import Labels
 
@@ -58,7 +58,7 @@ class Network:
         namespaces: dict[str, Labels] = {}
         for manifest in manifests:
             if at(manifest, "kind") == "NetworkPolicy":
-                policies.setdefault(at(manifest, "metadata.namespace", "default"), []).append(Policy.of(manifest))
+                policies.setdefault(namespace_of(manifest), []).append(Policy.of(manifest))
             elif at(manifest, "kind") == "Namespace":
                 name = at(manifest, "metadata.name", "")
                 namespaces[name] = {**at(manifest, "metadata.labels", {}), NAMESPACE_NAME: name}

@@ -12,7 +12,7 @@ from typing import Any
 from policies.clients import Server, environment, names
 from policies.containers import containers, pods
 from policies.databases import archives, configuration_of, interval, patroni, run_by_patroni
-from policies.rule import Manifest, at
+from policies.rule import Manifest, at, namespace_of
 from policies.schedules import longest_gap
 
 POINT, NOT_NEEDED = "platform/recovery-point", "platform/backup-not-needed"
@@ -27,14 +27,14 @@ def said(manifest: Manifest, annotation: str) -> str:
 
 def place(manifest: Manifest) -> tuple[str, str]:
     """Return the namespace and the name of an object."""
-    return at(manifest, "metadata.namespace", "default"), at(manifest, "metadata.name")
+    return namespace_of(manifest), at(manifest, "metadata.name")
 
 
 def claims_of_sets(manifests: Sequence[Manifest]) -> Callable[[Manifest], bool]:
     """Return what tells whether an object is a claim that a StatefulSet has made for one of its pods."""
     begun = [
         (
-            at(manifest, "metadata.namespace", "default"),
+            namespace_of(manifest),
             f"{at(claim, 'metadata.name')}-{at(manifest, 'metadata.name')}-",
         )
         for manifest in manifests
@@ -110,7 +110,7 @@ def variables(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 def named(manifest: Manifest, manifests: Sequence[Manifest]) -> Iterator[tuple[str, Manifest]]:
     """Yield each variable of an object that names a Service of the stack, with that Service."""
-    here = at(manifest, "metadata.namespace", "default")
+    here = namespace_of(manifest)
     services = [(Server(*place(each)), each) for each in manifests if at(each, "kind") == "Service"]
     for name, value in variables(manifest):
         yield from ((name, each) for server, each in services if names(server, name, value, here))

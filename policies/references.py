@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from policies.containers import containers, pods
-from policies.rule import Manifest, at
-from policies.workloads import namespace
+from policies.rule import Manifest, at, namespace_of
 
 CERTIFICATE_KEYS = frozenset({"tls.crt", "tls.key", "ca.crt"})
 """What cert-manager writes into the Secret of a Certificate."""
@@ -60,7 +59,7 @@ def offered(manifests: Sequence[Manifest], within: str) -> dict[tuple[str, str],
     found: dict[tuple[str, str], set[str] | None] = {("ConfigMap", _ROOT): {"ca.crt"}}
     for manifest in manifests:
         kind = at(manifest, "kind")
-        if kind in ("ConfigMap", "Secret", "Certificate") and namespace(manifest) == within:
+        if kind in ("ConfigMap", "Secret", "Certificate") and namespace_of(manifest) == within:
             name = at(manifest, "spec.secretName" if kind == "Certificate" else "metadata.name", "")
             if kind == "Certificate":
                 found["Secret", name] = set(CERTIFICATE_KEYS)
@@ -78,9 +77,9 @@ def claims(manifests: Sequence[Manifest]) -> Iterator[tuple[str, str, Manifest]]
     """
     for manifest in manifests:
         if at(manifest, "kind") == "PersistentVolumeClaim":
-            yield namespace(manifest), at(manifest, "metadata.name", ""), at(manifest, "spec", {})
+            yield namespace_of(manifest), at(manifest, "metadata.name", ""), at(manifest, "spec", {})
         if at(manifest, "kind") == "StatefulSet":
             for template in at(manifest, "spec.volumeClaimTemplates", []):
                 first = f"{at(template, 'metadata.name')}-{at(manifest, 'metadata.name')}"
                 for ordinal in range(int(at(manifest, "spec.replicas", 1))):
-                    yield namespace(manifest), f"{first}-{ordinal}", at(template, "spec", {})
+                    yield namespace_of(manifest), f"{first}-{ordinal}", at(template, "spec", {})

@@ -47,6 +47,11 @@ def at(value: Any, path: str, default: Any = None) -> Any:
     return default if value is None else value
 
 
+def namespace_of(manifest: Manifest) -> str:
+    """Return the namespace of an object that is in one."""
+    return at(manifest, "metadata.namespace", "default")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
     """What is known of any rule: its name, what holds in one sentence, and why: what an attacker or a bad day makes of a breach.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from policies.containers import pods
-from policies.rule import Manifest, at
+from policies.rule import Manifest, at, namespace_of
 from policies.selectors import Labels
 
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
@@ -42,7 +42,7 @@ class Pod:
 
 def running(manifest: Manifest) -> Iterator[Pod]:
     """Yield the pods of an object."""
-    namespace = at(manifest, "metadata.namespace", "default")
+    namespace = namespace_of(manifest)
     operated = _OPERATED.get(at(manifest, "kind", ""))
     if operated:
         name, port = operated

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from policies.containers import pods
-from policies.permissions import Permissions, account_name, namespace_of, user_of
+from policies.permissions import Permissions, account_name, user_of
 from policies.powers import READS_SECRETS
-from policies.rule import Manifest, at
+from policies.rule import Manifest, at, namespace_of
 
 _SORTS = ("initContainers", "containers", "ephemeralContainers")
 _PUBLIC = ("ca.crt", "tls.crt")  # what a server shows to everybody

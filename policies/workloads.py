@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from policies.containers import Container, containers, pods
-from policies.rule import Manifest, at
+from policies.rule import Manifest, at, namespace_of
 
 LASTING = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Pod")
 """The kinds whose pods are there to stay; those of all others end."""
@@ -30,7 +30,7 @@ class Workload:
     @property
     def namespace(self) -> str:
         """The namespace that its pods are in."""
-        return namespace(self.manifest)
+        return namespace_of(self.manifest)
 
     @property
     def name(self) -> str:
@@ -41,11 +41,6 @@ class Workload:
     def kind(self) -> str:
         """Its kind."""
         return at(self.manifest, "kind", "")
-
-
-def namespace(manifest: Manifest) -> str:
-    """Return the namespace of an object that is in one."""
-    return at(manifest, "metadata.namespace", "default")
 
 
 def lasts(manifest: Manifest) -> bool:
@@ -94,8 +89,8 @@ def autoscaler(manifests: Sequence[Manifest], workload: Manifest) -> Manifest | 
 def scales(scaler: Manifest, workload: Manifest) -> bool:
     """Return whether an autoscaler is one of this workload."""
     target = at(scaler, "spec.scaleTargetRef", {})
-    wanted = (namespace(scaler), at(target, "kind"), at(target, "name"))
-    return wanted == (namespace(workload), at(workload, "kind"), at(workload, "metadata.name"))
+    wanted = (namespace_of(scaler), at(target, "kind"), at(target, "name"))
+    return wanted == (namespace_of(workload), at(workload, "kind"), at(workload, "metadata.name"))
 
 
 def least(manifests: Sequence[Manifest], workload: Manifest) -> int:

@@ -7,7 +7,7 @@ from typing import Any, cast
 from policies.alert_routes import may_tell, native
 from policies.alerts import Alert, Tree, alerts, alerts_of, has_rules, routes, watched
 from policies.programs import parsed, programs, service, services
-from policies.rule import THE_STACK, Manifest, Rule, StackRule, Unreadable, at, kinds
+from policies.rule import THE_STACK, Manifest, Rule, StackRule, Unreadable, at, kinds, namespace_of
 from policies.selectors import matcher
 
 _SEVERITIES = ("critical", "warning", "info", "none")
@@ -75,7 +75,7 @@ def _selected(manifest: Manifest, server: Manifest, part: str, manifests: Stack)
     selector = at(server, f"spec.{part}Selector")
     if selector is None or not matcher(selector)(at(manifest, "metadata.labels", {})):
         return False
-    namespace = at(server, "metadata.namespace", "default")
+    namespace = namespace_of(server)
     return watched(manifest, at(server, f"spec.{part}NamespaceSelector"), namespace, manifests)
 
 
@@ -84,7 +84,7 @@ def _connected(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
     for manifest in manifests:
         if at(manifest, "kind") == "Prometheus":
             namespace, told = (
-                at(manifest, "metadata.namespace", "default"),
+                namespace_of(manifest),
                 at(manifest, "spec.alerting.alertmanagers", []),
             )
             if not any((at(each, "namespace", namespace), at(each, "name")) in there for each in told):

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from policies.quantities import share
-from policies.rule import Manifest, StackRule, at, kinds
-from policies.workloads import Workload, lasts, least, namespace, scales, selects, serving, workloads
+from policies.rule import Manifest, StackRule, at, kinds, namespace_of
+from policies.workloads import Workload, lasts, least, scales, selects, serving, workloads
 
 _COMPONENT = "app.kubernetes.io/component"
 # What a user's request goes through, and what its work is done by. What holds data has rules of its own, and what they do
@@ -74,7 +74,7 @@ def _budgeted(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
 
 
 def _covers(budget: Manifest, workload: Workload) -> bool:
-    return namespace(budget) == workload.namespace and selects(at(budget, "spec.selector"), workload.labels)
+    return namespace_of(budget) == workload.namespace and selects(at(budget, "spec.selector"), workload.labels)
 
 
 def _allowed(budget: Manifest, pods: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from policies.alerts import alerts, delivered, routes
 from policies.falco import PRIORITIES, SEVERITIES, priority, sensors
 from policies.programs import of, programs, service, services
-from policies.rule import THE_STACK, Manifest, StackRule, at
+from policies.rule import THE_STACK, Manifest, StackRule, at, namespace_of
 from policies.rules.sensors import everywhere
 
 Stack = Sequence[Manifest]
@@ -41,7 +41,7 @@ def _reaches(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
     senders = list(programs(manifests, "falcosidekick"))
     least = len(PRIORITIES)
     for sender in senders:
-        namespace = at(sender.of, "metadata.namespace", "default")
+        namespace = namespace_of(sender.of)
         for variable, whom in (("ALERTMANAGER_HOSTPORT", "Alertmanager"), ("WEBHOOK_ADDRESS", "the responder")):
             if service(f"{sender.variable(variable) or ''}", namespace) not in there:
                 yield sender.of, f"env {variable} leads to no Service of the stack; set it to the address of {whom}"

@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from policies.containers import has_pods
-from policies.rule import Manifest, Rule, StackRule, at, kinds
-from policies.workloads import namespace
+from policies.rule import Manifest, Rule, StackRule, at, kinds, namespace_of
 
 _ENFORCED = "pod-security.kubernetes.io"
 _OLDEST = 25  # of the minor versions: the first in which the standard was stable
@@ -35,7 +34,7 @@ def _in_a_namespace(manifest: Manifest) -> bool:
 
 
 def _own(manifest: Manifest) -> Iterator[str]:
-    place = namespace(manifest)
+    place = namespace_of(manifest)
     # What extends the cluster may have a role in its namespaces, but nothing runs there.
     if place == "default" or (place in _OF_THE_CLUSTER and has_pods(manifest)):
         yield "metadata.namespace is the cluster's own, without the fences of ours; name a namespace of the stack"
@@ -44,7 +43,7 @@ def _own(manifest: Manifest) -> Iterator[str]:
 def _declared(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
     found = {at(manifest, "metadata.name") for manifest in manifests if at(manifest, "kind") == "Namespace"}
     for manifest in manifests:
-        if has_pods(manifest) and namespace(manifest) not in found:
+        if has_pods(manifest) and namespace_of(manifest) not in found:
             yield (
                 manifest,
                 "metadata.namespace is none that the stack makes, so nothing is known of it; name one that it makes",
@@ -58,9 +57,9 @@ def _bounded(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
         kind = at(manifest, "kind")
         if kind == "ResourceQuota" and not at(manifest, "spec.scopes") and not at(manifest, "spec.scopeSelector"):
             bounds = {what for what, bound in at(manifest, "spec.hard", {}).items() if bound not in (None, "")}
-            hard.setdefault(namespace(manifest), set()).update(bounds)
+            hard.setdefault(namespace_of(manifest), set()).update(bounds)
         if kind == "LimitRange" and _limits_containers(manifest):
-            limited.add(namespace(manifest))
+            limited.add(namespace_of(manifest))
     for manifest in manifests:
         if at(manifest, "kind") == "Namespace":
             name = at(manifest, "metadata.name", "")

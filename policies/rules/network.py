@@ -7,7 +7,7 @@ from policies.network_policies import Rule, Way
 from policies.published import facing
 from policies.ranges import EVERYWHERE, METADATA, PRIVATE, Ranges
 from policies.reachability import Network
-from policies.rule import Manifest, StackRule, at, kinds
+from policies.rule import Manifest, StackRule, at, kinds, namespace_of
 from policies.running import Pod
 
 _WAYS = {"Ingress": "ingress", "Egress": "egress"}
@@ -26,10 +26,10 @@ def _default_deny(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str
     denied: dict[str, set[str]] = {}
     for manifest in manifests:
         if at(manifest, "kind") == "NetworkPolicy":
-            denied.setdefault(at(manifest, "metadata.namespace", "default"), set()).update(_denied(manifest))
+            denied.setdefault(namespace_of(manifest), set()).update(_denied(manifest))
     for manifest in manifests:
         if any(containers(manifest)):
-            for way in sorted(_WAYS.keys() - denied.get(at(manifest, "metadata.namespace", "default"), set())):
+            for way in sorted(_WAYS.keys() - denied.get(namespace_of(manifest), set())):
                 fix = f"add one with podSelector: {{}}, policyTypes: [{way}] and no {_WAYS[way]}"
                 yield manifest, f"metadata.namespace has no NetworkPolicy that refuses all {way}; {fix}"
 

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from policies.containers import has_pods, pods
 from policies.references import claims, offered, references
-from policies.rule import Manifest, StackRule, at, kinds
-from policies.workloads import namespace
+from policies.rule import Manifest, StackRule, at, kinds, namespace_of
 
 _CLAIM = "persistentVolumeClaim.claimName"
 _BUILT_IN = {"PriorityClass": {"system-node-critical", "system-cluster-critical"}}
@@ -15,7 +14,7 @@ def _configuration(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, st
     within: dict[str, dict[tuple[str, str], set[str] | None]] = {}
     for manifest in manifests:
         for needed in references(manifest):
-            place = namespace(manifest)
+            place = namespace_of(manifest)
             if place not in within:
                 within[place] = offered(manifests, place)
             there = (needed.kind, needed.name)
@@ -37,7 +36,7 @@ def _volumes(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
         for path, pod in pods(manifest):
             for index, volume in enumerate(at(pod, "volumes", [])):
                 name = at(volume, _CLAIM)
-                if name is not None and (namespace(manifest), name) not in found:
+                if name is not None and (namespace_of(manifest), name) not in found:
                     yield (
                         manifest,
                         f"{path}.volumes[{index}] names a claim that is not in its namespace; create it there",

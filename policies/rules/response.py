@@ -17,7 +17,7 @@ from typing import Any
 from policies.alerts import delivered
 from policies.falco import SEVERITIES, priority, sensors
 from policies.programs import Program, of, programs
-from policies.rule import Manifest, Rule, StackRule, at
+from policies.rule import Manifest, Rule, StackRule, at, namespace_of
 from policies.selectors import matcher
 
 Stack = Sequence[Manifest]
@@ -71,8 +71,8 @@ def _acts(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
 
 def _stoppable(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
     for program in programs(manifests, "responder"):
-        namespace = at(program.of, "metadata.namespace", "default")
-        inside = [each for each in manifests if at(each, "metadata.namespace", "default") == namespace]
+        namespace = namespace_of(program.of)
+        inside = [each for each in manifests if namespace_of(each) == namespace]
         switches = {at(each, "metadata.name") for each in inside if at(each, "kind") == "ConfigMap"}
         if at(_told(program), "stop.configMap") not in switches:
             yield program.of, "stop.configMap is no ConfigMap of its namespace; add one that stops it, and name it"

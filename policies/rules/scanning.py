@@ -5,7 +5,7 @@ from typing import Any
 
 from policies.containers import has_pods
 from policies.programs import Program, of, programs
-from policies.rule import Manifest, Rule, StackRule, at
+from policies.rule import Manifest, Rule, StackRule, at, namespace_of
 from policies.rules.signals import missed
 from policies.schedules import longest_gap
 
@@ -62,7 +62,7 @@ def _fresh(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
 
 
 def _everywhere(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
-    there = {at(each, "metadata.namespace", "default") for each in manifests if has_pods(each)}
+    there = {namespace_of(each) for each in manifests if has_pods(each)}
     for program in programs(manifests, "trivy"):
         if not {"k8s", "kubernetes"} & set(program.arguments):
             yield program.of, "args looks through one thing alone; let it be k8s, which looks through the cluster"

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from policies.containers import containers, has_pods
 from policies.credentials import credential, in_command, in_file
-from policies.rule import MARKED, UNKNOWN, Manifest, Rule, StackRule, Unreadable, at, kinds
+from policies.rule import MARKED, UNKNOWN, Manifest, Rule, StackRule, Unreadable, at, kinds, namespace_of
 from policies.secrets import Place, readers, uses
 
 _HELD = ("data", "stringData")
@@ -76,11 +76,7 @@ def _reads(manifest: Manifest) -> bool:
 
 
 def _secrets(manifests: Sequence[Manifest]) -> dict[Place, Manifest]:
-    return {
-        (at(each, "metadata.namespace", "default"), at(each, "metadata.name")): each
-        for each in manifests
-        if at(each, "kind") == "Secret"
-    }
+    return {(namespace_of(each), at(each, "metadata.name")): each for each in manifests if at(each, "kind") == "Secret"}
 
 
 def _one_reader(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:

@@ -7,7 +7,7 @@ from typing import Any, cast
 from policies.containers import containers, has_pods, pods
 from policies.falco import sensors
 from policies.programs import Program, of, programs, service, services
-from policies.rule import Manifest, StackRule, at
+from policies.rule import Manifest, StackRule, at, namespace_of
 
 Stack = Sequence[Manifest]
 
@@ -87,7 +87,7 @@ def _heard(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
     there = services(manifests)
     for sensor in sensors(manifests):
         output = at(sensor.settings, "http_output", {})
-        address = service(str(at(output, "url", "")), at(sensor.program.of, "metadata.namespace", "default"))
+        address = service(str(at(output, "url", "")), namespace_of(sensor.program.of))
         if at(output, "enabled") is not True or address not in there:
             yield (
                 sensor.program.of,

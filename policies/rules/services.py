@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from policies.containers import Container
-from policies.rule import Manifest, StackRule, at, kinds
-from policies.workloads import Workload, namespace, serving, workloads
+from policies.rule import Manifest, StackRule, at, kinds, namespace_of
+from policies.workloads import Workload, serving, workloads
 
 _POD_NAME = "statefulset.kubernetes.io/pod-name"
 # Labels that pods get while they run: from the StatefulSet's controller, and from Patroni.
@@ -21,7 +21,7 @@ def _behind(service: Manifest, workload: Workload) -> bool:
     """Return whether a Service sends to pods of a workload."""
     wanted: Manifest = at(service, "spec.selector", {})
     own = {key: value for key, value in wanted.items() if key not in _GIVEN}
-    if namespace(service) != workload.namespace or not own:
+    if namespace_of(service) != workload.namespace or not own:
         return False
     if any(workload.labels.get(key) != value for key, value in own.items()):
         return False
@@ -94,7 +94,7 @@ def _named_pods(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]
 
 
 def _headless(service: Manifest, wanted: tuple[str, str], workload: Workload) -> bool:
-    if at(service, "kind") != "Service" or (namespace(service), at(service, "metadata.name", "")) != wanted:
+    if at(service, "kind") != "Service" or (namespace_of(service), at(service, "metadata.name", "")) != wanted:
         return False
     return at(service, "spec.clusterIP") == "None" and _behind(service, workload)
 

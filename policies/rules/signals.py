@@ -7,7 +7,7 @@ from typing import NamedTuple
 from policies.alerts import Alert, delivered, has_rules
 from policies.containers import pods
 from policies.programs import of
-from policies.rule import Manifest, Rule, StackRule, at, kinds
+from policies.rule import Manifest, Rule, StackRule, at, kinds, namespace_of
 from policies.selectors import matcher
 
 Stack = Sequence[Manifest]
@@ -87,7 +87,7 @@ def _measured(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
             if at(manifest, "kind") in ("Job", "CronJob") or not any(at(port, "name") == "metrics" for port in ports):
                 continue
             labels: Manifest = at(manifest, f"{path.removesuffix('spec')}metadata.labels", {})
-            namespace = at(manifest, "metadata.namespace", "default")
+            namespace = namespace_of(manifest)
             if not any(_monitors(each, labels, namespace, manifests) for each in manifests):
                 yield (
                     manifest,
@@ -99,7 +99,7 @@ def _monitors(monitor: Manifest, labels: Manifest, namespace: str, manifests: St
     kind = at(monitor, "kind")
     if kind not in ("PodMonitor", "ServiceMonitor"):
         return False
-    watched = [at(monitor, "metadata.namespace", "default"), *at(monitor, "spec.namespaceSelector.matchNames", [])]
+    watched = [namespace_of(monitor), *at(monitor, "spec.namespaceSelector.matchNames", [])]
     if at(monitor, "spec.namespaceSelector.matchNames"):
         watched = watched[1:]
     if namespace not in watched and at(monitor, "spec.namespaceSelector.any") is not True:
@@ -113,7 +113,7 @@ def _monitors(monitor: Manifest, labels: Manifest, namespace: str, manifests: St
 
 def _leads(each: Manifest, monitor: Manifest, labels: Manifest, namespace: str, ends: set[object]) -> bool:
     """Return whether a Service that a monitor selects leads to the port of these pods."""
-    if at(each, "metadata.namespace", "default") != namespace:
+    if namespace_of(each) != namespace:
         return False
     wanted: Manifest = at(each, "spec.selector", {})
     if not wanted or not matcher({"matchLabels": wanted})(labels):
