@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from policies.containers import pods
+from policies.containers import templates, under
 from policies.rule import Manifest, at, namespace_of
 
 
 def pod_metadata(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
     """Yield the path and the metadata of each pod that an object describes."""
-    for path, _pod in pods(manifest):
-        beside = ".".join([*path.split(".")[:-1], "metadata"])
-        yield beside, at(manifest, beside, {})
+    for path, _pod, metadata in templates(manifest):
+        yield under(path.rpartition(".")[0], "metadata"), metadata
 
 
 def behind(service: Manifest, manifests: Sequence[Manifest]) -> list[Manifest]:

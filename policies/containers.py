@@ -69,6 +69,12 @@ def pods(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
         yield path, pod
 
 
+def templates(manifest: Manifest) -> Iterator[tuple[str, Manifest, Manifest]]:
+    """Yield the path of each pod that an object describes, the pod, and the metadata that is beside it."""
+    for path, pod, template in _pods(manifest):
+        yield path, pod, at(template, "metadata", {})
+
+
 def annotations(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
     """Yield the annotations that each pod of an object gets, with their path; an operator may call them its `podMetadata`."""
     for path, pod, template in _pods(manifest):

@@ -1,11 +1,10 @@
 """The pods that a program will have running, as the network sees them: namespace, labels, ports."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
-from policies.containers import pods
+from policies.containers import templates
 from policies.rule import Manifest, at, namespace_of
 from policies.selectors import Labels
 
@@ -52,8 +51,8 @@ def running(manifest: Manifest) -> Iterator[Pod]:
         labels["app.kubernetes.io/managed-by"] = "prometheus-operator"
         yield Pod(namespace, labels, ports=(("web", "TCP", port),), manifest=manifest)
         return
-    for path, pod in pods(manifest):
-        labels = at(_beside(manifest, path), "metadata.labels", {})
+    for _path, pod, metadata in templates(manifest):
+        labels = at(metadata, "labels", {})
         on_node = at(pod, "hostNetwork", default=False) is True
         yield Pod(namespace, labels, tuple(_ports(pod)), on_node, manifest=manifest)
 
@@ -63,11 +62,3 @@ def _ports(pod: Manifest) -> Iterator[Port]:
         for container in at(pod, sort, []):
             for port in at(container, "ports", []):
                 yield at(port, "name", ""), at(port, "protocol", "TCP"), at(port, "containerPort", 0)
-
-
-def _beside(manifest: Manifest, path: str) -> Any:
-    """Return what a pod's spec lies in, which has its metadata too."""
-    place: Any = manifest
-    for key, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path.rpartition(".")[0]):
-        place = cast("list[Any]", place)[int(index)] if index else at(place, key)
-    return place

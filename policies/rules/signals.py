@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from policies.alerts import Alert, delivered, has_rules
-from policies.containers import pods
+from policies.containers import templates
 from policies.programs import of
 from policies.rule import Manifest, Rule, StackRule, at, kinds, namespace_of
 from policies.selectors import matcher
@@ -82,11 +82,11 @@ def _measures(alert: Alert, route: Manifest) -> bool:
 
 def _measured(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
     for manifest in manifests:
-        for path, pod in pods(manifest):
+        for path, pod, metadata in templates(manifest):
             ports = [port for each in at(pod, "containers", []) for port in at(each, "ports", [])]
             if at(manifest, "kind") in ("Job", "CronJob") or not any(at(port, "name") == "metrics" for port in ports):
                 continue
-            labels: Manifest = at(manifest, f"{path.removesuffix('spec')}metadata.labels", {})
+            labels: Manifest = at(metadata, "labels", {})
             namespace = namespace_of(manifest)
             if not any(_monitors(each, labels, namespace, manifests) for each in manifests):
                 yield (
