@@ -1,21 +1,15 @@
 """What runs pods, how many of them, and which selectors mean them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from policies.containers import Container, containers, pods
+from policies.containers import Container, containers, templates
 from policies.rule import Manifest, at, namespace_of
+from policies.selectors import matcher
 
 LASTING = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Pod")
 """The kinds whose pods are there to stay; those of all others end."""
-
-_OPERATORS: dict[str, Callable[[Any, Sequence[Any]], bool]] = {
-    "In": lambda value, values: value is not None and value in values,
-    "NotIn": lambda value, values: value is None or value not in values,
-    "Exists": lambda value, _values: value is not None,
-    "DoesNotExist": lambda value, _values: value is None,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +46,8 @@ def lasts(manifest: Manifest) -> bool:
 def workloads(manifests: Sequence[Manifest]) -> Iterator[Workload]:
     """Yield each pod that any object runs, with the labels it has from the start."""
     for manifest in manifests:
-        for path, pod in pods(manifest):
-            beside = f"{path.removesuffix('spec')}metadata.labels"
-            yield Workload(manifest, path, pod, at(manifest, beside, {}))
+        for path, pod, metadata in templates(manifest):
+            yield Workload(manifest, path, pod, at(metadata, "labels", {}))
 
 
 def serving(manifest: Manifest) -> Iterator[Container]:
@@ -67,15 +60,7 @@ def serving(manifest: Manifest) -> Iterator[Container]:
 
 def selects(selector: Any, labels: Manifest) -> bool:
     """Return whether a label selector means pods with these labels: an empty one means all, a missing one none."""
-    if selector is None:
-        return False
-    wanted = at({"selector": selector}, "selector", {})
-    if any(labels.get(key) != value for key, value in at(wanted, "matchLabels", {}).items()):
-        return False
-    return all(
-        _OPERATORS[at(each, "operator")](labels.get(at(each, "key")), at(each, "values", []))
-        for each in at(wanted, "matchExpressions", [])
-    )
+    return selector is not None and matcher(selector)(labels)
 
 
 def autoscaler(manifests: Sequence[Manifest], workload: Manifest) -> Manifest | None:
