@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from policies.containers import containers
+from policies.edge import OPAQUE_ROUTES, ROUTES
 from policies.reachability import Network
 from policies.rule import Manifest, at, namespace_of
 from policies.running import Pod
-
-_ROUTES = ("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute")
 
 
 def published(manifest: Manifest) -> bool:
@@ -55,7 +54,7 @@ def _backends(manifest: Manifest) -> Iterator[tuple[str, str]]:
         names = [at(path, "backend.service.name") for path in paths]
         names.append(at(manifest, "spec.defaultBackend.service.name"))
         yield from ((namespace_of(manifest), name) for name in names if name)
-    elif at(manifest, "kind") in _ROUTES:
+    elif at(manifest, "kind") in (*ROUTES, *OPAQUE_ROUTES):
         for rule in at(manifest, "spec.rules", []):
             mirrored = [at(each, "requestMirror.backendRef") for each in at(rule, "filters", [])]
             for backend in [*at(rule, "backendRefs", []), *filter(None, mirrored)]:
