@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from policies.rule import Manifest, Unreadable, at
+from policies.rule import Manifest, Unreadable, at, found_once
 
 _TEMPLATE = "spec.template.spec"
 POD_PATHS = {
@@ -87,6 +87,7 @@ def has_pods(manifest: Manifest) -> bool:
     return any(True for _pod in pods(manifest))
 
 
+@found_once
 def containers(manifest: Manifest) -> Iterator[Container]:
     """Yield each container of any sort."""
     for path, pod in pods(manifest):
@@ -131,6 +132,7 @@ def under(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
+@found_once
 def _pods(manifest: Manifest) -> Iterator[tuple[str, Manifest, Manifest]]:
     """Yield the path of each pod, itself, and the template that it is the spec of."""
     if not _custom(manifest):

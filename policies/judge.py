@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any, cast
@@ -47,19 +48,40 @@ def judge(rule: Rule, properties: Manifest, token: str = "") -> list[Finding]:
     ]
 
 
-def judge_stack(rule: StackRule, resources: Sequence[tuple[Manifest, str]]) -> list[Finding]:
-    """Return the breaches of a rule by all resources together, each with its type."""
+class Stack:
+    """All resources of a stack, each with its type; a rule about all of them judges them once, whoever asks.
+
+    Without `registered`, what only the engine sees is not known.
+    """
+
+    def __init__(
+        self, resources: Sequence[tuple[Manifest, str]], registered: Sequence[Registered] | None = None
+    ) -> None:
+        self.resources = resources
+        self.registered = registered
+        self.found = dict[str, list[Finding]]()
+
+    @cached_property
+    def manifests(self) -> list[Manifest]:
+        """Each object of the resources; raises UnreadableError if there is a list that cannot be read."""
+        return [manifest for properties, token in self.resources for _path, manifest in objects(properties, token)]
+
+
+def judge_stack(rule: StackRule, stack: Stack) -> list[Finding]:
+    """Return the breaches of a rule by all resources together."""
 
     def breaches() -> Iterator[Finding]:
-        manifests = everything(resources)
-        if not any(rule.about(manifest) for manifest in manifests):
+        if not any(rule.about(manifest) for manifest in stack.manifests):
             return
-        for manifest, message in rule.check(manifests):
+        for manifest, message in rule.check(stack.manifests):
             yield Finding(rule.name, reference(manifest), message)
 
-    return [
-        found if isinstance(found, Finding) else Finding(rule.name, "stack", found) for found in _guarded(breaches())
-    ]
+    if rule.name not in stack.found:
+        stack.found[rule.name] = [
+            found if isinstance(found, Finding) else Finding(rule.name, "stack", found)
+            for found in _guarded(breaches())
+        ]
+    return stack.found[rule.name]
 
 
 def judge_registered(rule: ProgramRule, registered: Registered) -> list[Finding]:
@@ -73,23 +95,16 @@ def judge_registered(rule: ProgramRule, registered: Registered) -> list[Finding]
     return [Finding(rule.name, resource, message) for message in _guarded(breaches())]
 
 
-def everything(resources: Sequence[tuple[Manifest, str]]) -> list[Manifest]:
-    """Return each object of the resources, each given with its type."""
-    return [manifest for properties, token in resources for _path, manifest in objects(properties, token)]
-
-
-def judge_all(
-    rules: Sequence[AnyRule], resources: Sequence[tuple[Manifest, str]], registered: Sequence[Registered] = ()
-) -> list[Finding]:
-    """Return the breaches of all rules, in a stable order; without `registered` those of a ProgramRule are not known."""
+def judge_all(rules: Sequence[AnyRule], stack: Stack) -> list[Finding]:
+    """Return the breaches of all rules, in a stable order."""
     found = list[Finding]()
     for rule in rules:
         if isinstance(rule, StackRule):
-            found += judge_stack(rule, resources)
+            found += judge_stack(rule, stack)
         elif isinstance(rule, ProgramRule):
-            found += [finding for each in registered for finding in judge_registered(rule, each)]
+            found += [finding for each in stack.registered or () for finding in judge_registered(rule, each)]
         else:
-            found += [finding for properties, token in resources for finding in judge(rule, properties, token)]
+            found += [finding for properties, token in stack.resources for finding in judge(rule, properties, token)]
     return sorted(found)
 
 

@@ -5,12 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pulumi_policy import (
     EnforcementLevel,
     Policy,
-    PolicyResource,
     ReportViolation,
     ResourceValidationArgs,
     ResourceValidationPolicy,
@@ -21,7 +20,7 @@ from pulumi_policy import (
 
 from policies import exemptions, levels, links, sdk
 from policies.judge import Finding, judge, judge_all, judge_registered, judge_stack
-from policies.rule import AnyRule, Manifest, ProgramRule, Registered, Rule, StackRule
+from policies.rule import AnyRule, Plain, ProgramRule, Rule, StackRule
 from policies.rules import RULES
 
 
@@ -82,23 +81,22 @@ class _Pack:
 
     def _on_resource(self, rule: Rule) -> Callable[[ResourceValidationArgs, ReportViolation], None]:
         def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
-            if not args.resource_type.startswith("kubernetes:"):
-                args.not_applicable("not a Kubernetes object")
-            for finding in self._open(judge(rule, dict(args.props), args.resource_type)):
-                report(finding.message, None)
+            if sdk.is_object(args):
+                for finding in self._open(judge(rule, cast("Plain", args.props), args.resource_type)):
+                    report(finding.message, None)
 
         return validate
 
     def _on_registered(self, rule: ProgramRule) -> Callable[[ResourceValidationArgs, ReportViolation], None]:
         def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
-            for finding in self._open(judge_registered(rule, _registered(args))):
+            for finding in self._open(judge_registered(rule, sdk.registered(args))):
                 report(finding.message, None)
 
         return validate
 
     def _on_stack(self, rule: StackRule) -> Callable[[StackValidationArgs, ReportViolation], None]:
         def validate(args: StackValidationArgs, report: ReportViolation) -> None:
-            for finding in self._open(judge_stack(rule, _resources(args))):
+            for finding in self._open(judge_stack(rule, sdk.stack(args))):
                 report(f"{finding.resource}: {finding.message}", None)
 
         return validate
@@ -116,40 +114,14 @@ class _Pack:
         if place := os.environ.get("POLICY_REPORTS"):
             from policies import formats, verdict  # noqa: PLC0415 - no run without reports waits for what writes them
 
-            registered = [_registered(each) for each in args.resources]
-            told = verdict.verdict(
-                self.stack, _resources(args), self.directory, self.today(), self.rules, registered=registered
-            )
+            told = verdict.verdict(self.stack, sdk.stack(args), self.directory, self.today(), self.rules)
             formats.write(told, place)
 
     def _of_exempted(self, args: StackValidationArgs) -> list[Finding]:
         """Return the breaches of the rules that have an exemption, all of them: the others need not be judged again."""
         wanted = {exemption.rule for exemption in self.exempted}
         rules = [rule for rule in self.rules if rule.name in wanted]
-        return judge_all(rules, _resources(args), [_registered(each) for each in args.resources]) if wanted else []
+        return judge_all(rules, sdk.stack(args)) if wanted else []
 
     def _open(self, findings: Sequence[Finding]) -> list[Finding]:
         return [found for found in findings if not exemptions.suppressed(found, self.exempted, self.today())]
-
-
-def _resources(args: StackValidationArgs) -> list[tuple[Manifest, str]]:
-    """Return the Kubernetes resources by URN: the engine sends them in another order each time."""
-    found = sorted(args.resources, key=lambda resource: resource.urn)
-    return [
-        (dict(resource.props), resource.resource_type)
-        for resource in found
-        if resource.resource_type.startswith("kubernetes:")
-    ]
-
-
-def _registered(resource: ResourceValidationArgs | PolicyResource) -> Registered:
-    options: Any = resource.opts  # the message itself: policies.sdk
-    return Registered(
-        token=resource.resource_type,
-        name=resource.name,
-        properties=dict(resource.props),
-        protect=options.protect,
-        delete_before_replace=options.deleteBeforeReplace,
-        ignore_changes=tuple(options.ignoreChanges),
-        additional_secret_outputs=tuple(options.additionalSecretOutputs),
-    )

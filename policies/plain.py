@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from pulumi_policy import deserialize, proxy
 
-from policies.rule import MARKED, UNKNOWN, UNMARKED, Manifest, Unreadable, at
+from policies.rule import MARKED, UNKNOWN, UNMARKED, Manifest, Plain, Unreadable, at, found_once
 
 _UNKNOWN = frozenset(value for name, value in vars(proxy).items() if name.startswith("UNKNOWN_"))
 _RENDERED = {"<secret>": MARKED, "<known after up>": UNKNOWN}
@@ -27,6 +27,7 @@ def plain(value: Any, path: str = "", *, hidden: str = "") -> Any:
     return None if value is None else _leaf(value, path, hidden=hidden)
 
 
+@found_once
 def objects(properties: Manifest, token: str = "") -> Iterator[tuple[str, Manifest]]:
     """Yield each object that a resource stands for, with the path to it: a list's items, else the resource itself.
 
@@ -41,7 +42,7 @@ def objects(properties: Manifest, token: str = "") -> Iterator[tuple[str, Manife
     else:
         # Only a type of the provider's is called so; a custom resource may be, and then its group is its own.
         patch = token.endswith("Patch") and kind.endswith("Patch")
-        yield "", {**properties, "kind": kind.removesuffix("Patch") if patch else kind}
+        yield "", Plain(properties, kind=kind.removesuffix("Patch") if patch else kind)
 
 
 def _mapping(items: Mapping[str, Any], path: str, *, hidden: str) -> Any:

@@ -16,6 +16,7 @@ import yaml
 
 from policies import formats, levels
 from policies.formats.lines import lines
+from policies.judge import Stack
 from policies.plain import plain
 from policies.rule import Manifest
 from policies.verdict import Verdict, verdict
@@ -32,7 +33,7 @@ def report(
 def _judged(
     stack: str, manifests: Sequence[Manifest], directory: Path = levels.HERE, day: date | None = None
 ) -> Verdict:
-    return verdict(stack, [(plain(manifest), "") for manifest in manifests], directory, day)
+    return verdict(stack, Stack([(plain(manifest), "") for manifest in manifests]), directory, day)
 
 
 def _rendered(directory: Path) -> list[Manifest]:

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn, cast
+from functools import wraps
+from typing import Any, Concatenate, Literal, NoReturn, ParamSpec, TypeVar, cast
 
 Manifest = dict[str, Any]
 Severity = Literal["low", "medium", "high", "critical"]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 # Why a value cannot be read.
@@ -45,6 +48,36 @@ def at(value: Any, path: str, default: Any = None) -> Any:
     if isinstance(value, Unreadable):
         value.read()
     return default if value is None else value
+
+
+class Plain(dict[str, Any]):
+    """A resource or an object in plain data, which nothing changes: what was found in it once need not be looked for again."""
+
+    __slots__ = ("found",)
+
+    def __init__(self, *items: Any, **more: Any) -> None:
+        super().__init__(*items, **more)
+        self.found = dict[object, tuple[Any, ...]]()
+
+
+def found_once(
+    search: Callable[Concatenate[Manifest, P], Iterator[T]],
+) -> Callable[Concatenate[Manifest, P], Iterator[T]]:
+    """Return a search of an object that, once it came to its end, is not made again: hundreds of rules ask the same."""
+
+    @wraps(search)
+    def searched(manifest: Manifest, *args: P.args, **more: P.kwargs) -> Iterator[T]:
+        if not isinstance(manifest, Plain):
+            return search(manifest, *args, **more)
+        key = (search, *args)
+        if key not in manifest.found:
+            try:
+                manifest.found[key] = tuple(search(manifest, *args, **more))
+            except UnreadableError:
+                return search(manifest, *args, **more)
+        return iter(manifest.found[key])
+
+    return searched
 
 
 def namespace_of(manifest: Manifest) -> str:

@@ -22,8 +22,8 @@ _NAMES = {
 }
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-# After 28 years the days of the week fall on the same dates again.
-_FIRST, _DAYS = date(2001, 1, 1), (date(2029, 1, 1) - date(2001, 1, 1)).days
+# After 28 years the days of the week fall on the same dates again; where dates do not matter, one week tells all.
+_FIRST, _DAYS, _WEEK = date(2001, 1, 1), (date(2029, 1, 1) - date(2001, 1, 1)).days, 7
 
 
 def seconds(duration: str) -> int:
@@ -48,9 +48,10 @@ def longest_gap(schedules: Sequence[str]) -> int:
 def _longest_gap(schedules: tuple[str, ...]) -> int:
     """Return the same, and -1 if there is no such time."""
     read = [_Schedule(schedule) for schedule in schedules]
+    period = _WEEK if all(schedule.weekly for schedule in read) else _DAYS
     days = dict[tuple[bool, ...], list[int]]()
     first, last, longest = -1, -1, 0
-    for number in range(_DAYS):
+    for number in range(period):
         on = tuple(schedule.on(_FIRST + timedelta(days=number)) for schedule in read)
         if on not in days:
             days[on] = sorted(set[int]().union(*(each.minutes for each, there in zip(read, on, strict=True) if there)))
@@ -61,7 +62,7 @@ def _longest_gap(schedules: tuple[str, ...]) -> int:
             first, last = first if first >= 0 else start + minutes[0], start + minutes[-1]
     if first < 0:
         return -1
-    return max(longest, _DAYS * 1440 - last + first) * 60
+    return max(longest, period * 1440 - last + first) * 60
 
 
 class _Schedule:
@@ -76,6 +77,7 @@ class _Schedule:
         )
         # If both are given, either is enough.
         self._either = not any(field.startswith(("*", "?")) for field in (fields[2], fields[4]))
+        self.weekly = len(self._days) == _LIMITS[2][1] and len(self._months) == _LIMITS[3][1]
         self.minutes = frozenset(hour * 60 + minute for hour in hours for minute in minutes)
 
     def on(self, day: date) -> bool:

@@ -1,23 +1,22 @@
 """Have the SDK read each resource once, and hand it to the rules as plain data.
 
-The SDK takes every resource apart anew for each rule, its options and its provider with it, and once more for remediations even
-where no rule has one: for a whole program that is most of what the pack costs. What it hands over is no dict, compares by
-identity, raises on the first unknown value even for `in`, and has forgotten which values are secret. Its names for this are
-private: the lock file pins its version, and a test goes through all of it.
+The SDK takes every resource apart anew for each rule, its options and its provider with it, makes a list of all of them for each
+rule about a stack, and reads once more for remediations even where no rule has one: that is most of what hundreds of rules cost.
+What it hands over is no dict, compares by identity, raises on the first unknown value even for `in`, and has forgotten which
+values are secret. Its names for this are private: the lock file pins its version, and a test goes through all of it.
 """
 
+from contextvars import ContextVar
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf import struct_pb2
-from pulumi_policy import policy
+from pulumi_policy import PolicyResource, ResourceValidationArgs, StackValidationArgs, policy
 
+from policies.judge import Stack
 from policies.plain import plain
-
-
-class Plain(dict[str, Any]):
-    """The properties of a resource, as rules read them."""
+from policies.rule import Plain, Registered
 
 
 class _Wire(dict[str, Any]):
@@ -61,6 +60,53 @@ class _Reader:
         return wire
 
 
+_READER = _Reader()
+
+
+class _Resources(list[PolicyResource]):
+    """All resources of a stack as the SDK hands them on, and as the rules look at them."""
+
+    def __init__(self, sent: Any) -> None:
+        super().__init__(
+            PolicyResource(
+                each.type, _READER.read(each.properties).plain, each.urn, each.name, each.options, None, None, [], {}
+            )
+            for each in sent
+        )
+        # By URN: the engine sends them in another order each time.
+        objects = sorted((each for each in self if is_object(each)), key=lambda resource: resource.urn)
+        self.stack = Stack(
+            [(cast("Plain", each.props), each.resource_type) for each in objects], [registered(each) for each in self]
+        )
+
+
+_SENT: ContextVar[_Resources] = ContextVar("_SENT")
+
+
+def is_object(resource: ResourceValidationArgs | PolicyResource) -> bool:
+    """Return whether a resource is an object of Kubernetes."""
+    return resource.resource_type.startswith("kubernetes:")
+
+
+def registered(resource: ResourceValidationArgs | PolicyResource) -> Registered:
+    """Return a resource as the program registers it."""
+    options: Any = resource.opts  # the message itself
+    return Registered(
+        token=resource.resource_type,
+        name=resource.name,
+        properties=cast("Plain", resource.props),
+        protect=options.protect,
+        delete_before_replace=options.deleteBeforeReplace,
+        ignore_changes=tuple(options.ignoreChanges),
+        additional_secret_outputs=tuple(options.additionalSecretOutputs),
+    )
+
+
+def stack(args: StackValidationArgs) -> Stack:
+    """Return all resources, which are one and the same for every rule."""
+    return cast("_Resources", args.resources).stack
+
+
 @cache
 def read_once() -> None:
     """Make the SDK do so, for this process, whose rules need no provider and remediate nothing, and read options as they are sent."""
@@ -83,9 +129,20 @@ def read_once() -> None:
         return sdk.proto.RemediateResponse()
 
     servicer = sdk._PolicyAnalyzerServicer  # noqa: SLF001 - as the module says
+    analyze_each = servicer.AnalyzeStack
+
+    def analyze_stack(served: Any, request: Any, context: Any) -> Any:
+        _SENT.set(_Resources(request.resources))
+        return analyze_each(served, SimpleNamespace(resources=()), context)
+
+    def sent(_none: Any, config: Any, tags: Any) -> StackValidationArgs:
+        return StackValidationArgs(_SENT.get(), config, tags)
+
     servicer._get_resource_options = options  # noqa: SLF001
     servicer._get_provider_resource = provider  # noqa: SLF001
     servicer.Remediate = remediate
-    sdk.json_format = SimpleNamespace(MessageToDict=_Reader().read)
+    servicer.AnalyzeStack = analyze_stack
+    sdk.StackValidationArgs = sent
+    sdk.json_format = SimpleNamespace(MessageToDict=_READER.read)
     sdk.deserialize_properties = deserialize_properties
     sdk.unknown_checking_proxy = unknown_checking_proxy

@@ -6,9 +6,9 @@ from datetime import date
 from pathlib import Path
 
 from policies import exemptions, levels
-from policies.judge import Finding, judge_all
+from policies.judge import Finding, Stack, judge_all
 from policies.plain import objects
-from policies.rule import AnyRule, Described, Manifest, ProgramRule, Registered
+from policies.rule import AnyRule, Described, Manifest, ProgramRule
 from policies.rules import RULES
 from policies.rules.coverage import judged
 
@@ -60,16 +60,14 @@ class Verdict:
 
 def verdict(
     stack: str,
-    resources: Sequence[tuple[Manifest, str]],
+    resources: Stack,
     directory: Path = levels.HERE,
     day: date | None = None,
     rules: Sequence[AnyRule] = RULES,
-    *,
-    registered: Sequence[Registered] | None = None,
 ) -> Verdict:
-    """Judge resources in plain data, each given with its type; raise PackError if one of the pack's files is wrong.
+    """Judge the resources of a stack; raise PackError if one of the pack's files is wrong.
 
-    Without `registered` nothing is known of what only the engine sees, nor whether an exemption for that is stale.
+    Where nothing is known of what only the engine sees, an exemption for that is not stale.
     """
     severities = {rule.name: rule.severity for rule in (*RULES, *rules)}
     level: dict[str, levels.Level] = {
@@ -78,11 +76,11 @@ def verdict(
     }
     day = day or exemptions.today()
     exempted = exemptions.load(stack, severities, directory / exemptions.FILE.name)
-    if registered is None:
+    if resources.registered is None:
         unseen = {rule.name for rule in rules if isinstance(rule, ProgramRule)}
         exempted = [exemption for exemption in exempted if exemption.rule not in unseen]
-    found = judge_all(rules, resources, registered or ())
-    manifests = list(_objects(resources))
+    found = judge_all(rules, resources)
+    manifests = list(_objects(resources.resources))
     named = {rule.name: rule for rule in (*rules, EXEMPTIONS)}
     breaches = [
         Breach(named[each.rule], each, level[each.rule], exemptions.suppressed(each, exempted, day))
@@ -93,7 +91,7 @@ def verdict(
         len(manifests),
         tuple(named.values()),
         level,
-        {**judged(rules, manifests, registered or ()), EXEMPTIONS.name: len(exempted)},
+        {**judged(rules, manifests, resources.registered or ()), EXEMPTIONS.name: len(exempted)},
         [breach for breach in breaches if breach.level != "disabled"],
     )
 

@@ -9,7 +9,7 @@ import yaml
 
 from policies import links
 from policies.boxes import BOXES
-from policies.judge import judge_all
+from policies.judge import Stack, judge_all
 from policies.levels import levels
 from policies.plain import plain
 from policies.rule import AnyRule, ProgramRule, Rule
@@ -82,9 +82,9 @@ def _rule(rule: AnyRule) -> Iterator[str]:
 def _said(rule: AnyRule, name: str) -> str:
     manifests = next(case.manifests for case in cases(rule.name) if (case.sort, case.name) == ("fail", name))
     if isinstance(rule, ProgramRule):
-        found = judge_all([rule], [], [registered(each) for each in manifests])
+        found = judge_all([rule], Stack([], [registered(each) for each in manifests]))
     else:
-        found = judge_all([rule], [(plain(each), "") for each in manifests])
+        found = judge_all([rule], Stack([(plain(each), "") for each in manifests]))
     messages = [f"{each.resource}: {each.message}" for each in found]
     more = [f"and {len(messages) - _SAID} more"] if len(messages) > _SAID else []
     return "\n".join([*messages[:_SAID], *more])

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from policies.judge import Finding, judge, judge_registered, judge_stack
+from policies.judge import Finding, Stack, judge, judge_registered, judge_stack
 from policies.plain import plain
-from policies.rule import Manifest, ProgramRule, Registered, Rule
+from policies.rule import Manifest, Plain, ProgramRule, Registered, Rule
 from policies.rules import RULES
 from policies.rules.coverage import NAME as COVERAGE
 from tests.policies.mutations import Mutation, mutations
@@ -17,7 +17,7 @@ class Prod:
     """The objects of prod, read once, and what the rules find in them: what is exempted."""
 
     def __init__(self) -> None:
-        self.read = {id(each): (each, plain(each)) for each in committed("prod").manifests}
+        self.read = {id(each): (each, Plain(plain(each))) for each in committed("prod").manifests}
         self.manifests = [each for each, _read in self.read.values()]
         self.exempted = self.findings(self.manifests, [], everything=True)
 
@@ -30,6 +30,7 @@ class Prod:
             for each in manifests
         ]
         looked = [each for each, known in read if everything or not known]
+        stack = Stack([(each, "") for each, _known in read])
         found = list[Finding]()
         for rule in RULES:
             if isinstance(rule, ProgramRule):
@@ -37,7 +38,7 @@ class Prod:
             elif isinstance(rule, Rule):
                 found += [finding for each in looked for finding in judge(rule, each)]
             elif rule.name != COVERAGE:
-                found += judge_stack(rule, [(each, "") for each, _known in read])
+                found += judge_stack(rule, stack)
         return set(found)
 
 

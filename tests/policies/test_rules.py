@@ -10,7 +10,7 @@ from pulumi.runtime.proto import analyzer_pb2
 from policies.boxes import BOXES
 from policies.containers import has_pods
 from policies.images import has_images
-from policies.judge import Finding, judge_all
+from policies.judge import Finding, Stack, judge_all
 from policies.plain import objects, plain
 from policies.rule import AnyRule, ProgramRule, Rule, StackRule, Unreadable, UnreadableError, at
 from policies.rule import Manifest as Plain
@@ -113,8 +113,8 @@ def test_a_rule_fires_on_what_it_forbids_and_on_nothing_else(case: Case) -> None
 def judged(rule: AnyRule, manifests: list[Manifest]) -> list[Finding]:
     """Return what a rule finds in objects, or in registered resources, as the engine sends them."""
     if isinstance(rule, ProgramRule):
-        return judge_all([rule], [], [registered(each) for each in manifests])
-    return judge_all([rule], [(plain(manifest), "") for manifest in manifests])
+        return judge_all([rule], Stack([], [registered(each) for each in manifests]))
+    return judge_all([rule], Stack([(plain(manifest), "") for manifest in manifests]))
 
 
 @pytest.mark.parametrize("case", OF_PODS, ids=named)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from policies import formats
+from policies.judge import Stack
 from policies.plain import plain
 from policies.rules import RULES
 from policies.verdict import verdict
@@ -121,7 +122,7 @@ def test_no_object_makes_the_pack_fail_or_tell_a_secret(seed: int) -> None:
 def test_no_report_fails_or_tells_a_secret() -> None:
     made = Maker(4)
     for _ in range(20):
-        found = verdict("prod", [(plain(made.object()), "") for _ in range(TOGETHER)])
+        found = verdict("prod", Stack([(plain(made.object()), "") for _ in range(TOGETHER)]))
         for name, text in formats.FORMATS.items():
             assert PLANTED not in text(found), name
         json.loads(formats.FORMATS["policy.sarif"](found))

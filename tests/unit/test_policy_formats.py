@@ -13,6 +13,7 @@ import yaml
 
 from policies import formats, links
 from policies.boxes import BOXES
+from policies.judge import Stack
 from policies.plain import plain
 from policies.rules import RULES
 from policies.verdict import EXEMPTIONS, Verdict, verdict
@@ -54,7 +55,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def found(directory: Path) -> Verdict:
-    return verdict("prod", [(plain(each), "") for each in broken()], directory, DAY, JUDGING)
+    return verdict("prod", Stack([(plain(each), "") for each in broken()]), directory, DAY, JUDGING)
 
 
 def sarif(found: Verdict) -> Any:
@@ -145,7 +146,7 @@ def test_fingerprints_tell_breaches_apart_and_stay(found: Verdict, directory: Pa
     def fingerprints(found: Verdict) -> list[str]:
         return [result["partialFingerprints"]["ruleObjectBreach/v1"] for result in sarif(found)["runs"][0]["results"]]
 
-    backwards = verdict("prod", [(plain(each), "") for each in reversed(broken())], directory, DAY, JUDGING)
+    backwards = verdict("prod", Stack([(plain(each), "") for each in reversed(broken())]), directory, DAY, JUDGING)
     assert fingerprints(backwards) == fingerprints(found)
     assert len(set(fingerprints(found))) == len(found.breaches)
 
@@ -176,7 +177,7 @@ def test_junit_has_a_suite_for_each_box_and_a_case_for_each_rule(found: Verdict)
 
 def test_a_rule_with_nothing_to_judge_has_not_passed(directory: Path) -> None:
     (directory / "exemptions.yaml").write_text("[]")
-    found = verdict("prod", [({"kind": "ConfigMap", "metadata": {"name": "a"}}, "")], directory, DAY, JUDGING)
+    found = verdict("prod", Stack([({"kind": "ConfigMap", "metadata": {"name": "a"}}, "")]), directory, DAY, JUDGING)
     case = next(case for case in junit(found).iter("testcase") if case.get("name") == "pod-non-root")
     assert case.find("skipped") is not None
     told = json.loads(formats.FORMATS["policy.json"](found))
@@ -184,7 +185,7 @@ def test_a_rule_with_nothing_to_judge_has_not_passed(directory: Path) -> None:
 
 
 def test_a_rule_that_only_exempted_objects_break_has_not_passed(directory: Path) -> None:
-    found = verdict("prod", [(plain(each), "") for each in broken()[:2]], directory, DAY, JUDGING)
+    found = verdict("prod", Stack([(plain(each), "") for each in broken()[:2]]), directory, DAY, JUDGING)
     case = next(case for case in junit(found).iter("testcase") if case.get("name") == "pod-read-only")
     assert [element.get("message") for element in case.iter("skipped")] == ["each breach is exempted"]
 
@@ -216,7 +217,7 @@ def test_the_summary_is_a_table_that_no_name_breaks(found: Verdict) -> None:
 def test_of_one_rule_the_summary_shows_the_first_breaches(directory: Path) -> None:
     (directory / "exemptions.yaml").write_text("[]")
     many = [replaced(broken()[0], ("metadata", "name"), f"api-{n:02}") for n in range(15)]
-    text = formats.FORMATS["policy.md"](verdict("prod", [(each, "") for each in many], directory, DAY, JUDGING))
+    text = formats.FORMATS["policy.md"](verdict("prod", Stack([(each, "") for each in many]), directory, DAY, JUDGING))
     assert "api-09" in text
     assert "api-10" not in text
     assert "and 5 more" in text
