@@ -10,7 +10,7 @@ PYTHON := $(LOCAL) run
 SOURCES := __main__.py components policies local workload images tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview render policy restore status url logs packages check types unit format test docs bench soak lock
+.PHONY: help up down preview render policy restore status url logs packages check types unit format test servers cluster docs bench soak lock
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,8 +61,13 @@ unit: # two at a time for each core: some wait for the processes that they start
 	@$(PYTHON) pytest --numprocesses=$$((2 * $$(nproc))) tests/unit
 
 test: check ## everything: check, real servers, the real engine, the real node
-	@$(PYTHON) pytest --numprocesses=$$(($$(nproc) + 1)) --dist=loadfile tests/servers tests/engine tests/policies
-	@$(PYTHON) pytest tests/cluster
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target servers cluster
+
+servers: # beside the node, whose tests mostly wait, and measure how long: these give way
+	@nice -n 19 $(PYTHON) pytest --numprocesses=$$(($$(nproc) + 1)) --dist=loadfile tests/servers tests/engine tests/policies
+
+cluster: # its lines are shown as they come, for `+`; those of the others when they are done
+	+@$(PYTHON) pytest tests/cluster
 
 docs: ## write the generated parts of README.md and docs/
 	@$(PYTHON) python -m tests.docs

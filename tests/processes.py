@@ -37,11 +37,11 @@ def program(name: str, package: str, folder: Path | None = None) -> str:
 def free_port() -> int:
     """Return a port of loopback that nobody listens on.
 
-    It is below those that the kernel lends to whoever connects (32768 and up): one of these may be taken by a stranger before the
-    server that it was meant for listens.
+    It is below the node's, which may be starting beside (20244 and up), and below those that the kernel lends to whoever connects
+    (32768 and up): one of these may be taken by a stranger before the server that it was meant for listens.
     """
     while True:
-        port = 12000 + secrets.randbelow(17000)
+        port = 12000 + secrets.randbelow(8000)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
