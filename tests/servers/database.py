@@ -215,9 +215,15 @@ def place(binaries: Path) -> Generator[Place]:
                 roles = ("monitoring", "backups")
                 found.sql("; ".join(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'" for role in roles), "postgres")
                 found.sql("CREATE DATABASE platform", "postgres")
-                done = found.run(
-                    "psql", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname=platform", f"--file={IMAGE}/records.sql"
-                )
+                # Its copy, for the server's user may not be allowed to read the clone.
+                prepare = [
+                    "psql",
+                    "--quiet",
+                    "--set=ON_ERROR_STOP=1",
+                    "--dbname=platform",
+                    f"--file={folder}/records.sql",
+                ]
+                done = found.run(*prepare)
                 assert done.returncode == 0, done.stderr
             yield found
 
