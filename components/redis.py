@@ -37,7 +37,7 @@ masteruser replica
 masterauth {replica}
 """
 
-# `probe` can do nothing but PING, so the readiness probe needs no password in its command line.
+# `probe` can do nothing but PING, so a probe needs no password. redis-cli sends the name with one only: any is taken.
 _COMMON_USERS = """\
 user default off
 user probe on nopass resetkeys resetchannels -@all +ping
@@ -123,7 +123,7 @@ class Redis(pulumi.ComponentResource):
                 "/etc/redis": _configuration(identity, passwords, child),
                 TLS: certificate(identity, [identity.host(name), f"*.{members.host}"], child),
             },
-            health=exec_health(["sh", "-c", f'test "$({_CLI} --user probe --pass probe ping)" = PONG']),
+            health=exec_health(["sh", "-c", f'test "$(REDISCLI_AUTH=any {_CLI} --user probe ping)" = PONG']),
         )
         kept = keeps(args.backups.recovery_point)
         servers = Stateful(identity, pod, args.volume, purpose=QUEUE, instances=2, annotations=kept, opts=child)

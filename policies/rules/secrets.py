@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
-from policies.containers import containers, has_pods
+from policies.containers import annotations, containers, has_pods
 from policies.credentials import credential, in_command, in_file
 from policies.rule import MARKED, UNKNOWN, Manifest, Rule, StackRule, Unreadable, at, kinds, namespace_of
 from policies.secrets import Place, readers, uses
 
 _HELD = ("data", "stringData")
-_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_HANDLERS = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle.postStart", "lifecycle.preStop")
+_WORDS = ("command", "args", *(f"{handler}.exec.command" for handler in _HANDLERS))
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -42,22 +43,24 @@ def _written_in_pods(manifest: Manifest) -> Iterator[str]:
         for index, variable in enumerate(at(container.spec, "env", [])):
             if found := credential(at(variable, "name", ""), str(at(variable, "value", ""))):
                 yield f"{container.path}.env[{index}].value holds {found}; take it from a Secret by valueFrom.secretKeyRef"
-        for part in ("command", "args"):
+        for part in _WORDS:
             if found := in_command(" ".join(str(word) for word in at(container.spec, part, []))):
                 yield f"{container.path}.{part} holds {found}; take it from a Secret, by a variable or a file"
-        for probe in _PROBES:
-            for index, header in enumerate(at(container.spec, f"{probe}.httpGet.httpHeaders", [])):
+        for handler in _HANDLERS:
+            for index, header in enumerate(at(container.spec, f"{handler}.httpGet.httpHeaders", [])):
                 if credential(at(header, "name", ""), at(header, "value", "")):
-                    where = f"{container.path}.{probe}.httpGet.httpHeaders[{index}].value"
-                    yield f"{where} holds a credential; probe a path that needs none"
+                    where = f"{container.path}.{handler}.httpGet.httpHeaders[{index}].value"
+                    yield f"{where} holds a credential; ask for a path that needs none"
 
 
 def _texts(manifest: Manifest) -> Iterator[tuple[str, str, Any]]:
     for part in ("data", "binaryData") if at(manifest, "kind") == "ConfigMap" else ():
         for key, value in at(manifest, part, {}).items():
             yield f"{part}.{key}", key, value
-    for key, value in at(manifest, "metadata.annotations", {}).items():
-        yield f"metadata.annotations.{key}", key, value
+    of_pods = dict(annotations(manifest))
+    for place, given in {"metadata.annotations": at(manifest, "metadata.annotations", {}), **of_pods}.items():
+        for key, value in given.items():
+            yield f"{place}.{key}", key, value
 
 
 def _written_in_texts(manifest: Manifest) -> Iterator[str]:
@@ -115,7 +118,7 @@ SECRET_RULES = (
     ),
     Rule(
         name="secret-not-written-in-pods",
-        description="No variable, argument or header of a container looks like a credential.",
+        description="No variable, argument or header of a container, or of what probes, starts or stops it, looks like a credential.",
         why="It is in the source, in the state and in each process list, and nobody can change it without a release.",
         box="key-management",
         severity="critical",
@@ -125,7 +128,7 @@ SECRET_RULES = (
     ),
     Rule(
         name="secret-not-written-in-texts",
-        description="No ConfigMap and no annotation holds what looks like a credential.",
+        description="No ConfigMap and no annotation, of an object or of its pods, holds what looks like a credential.",
         why="ConfigMaps are read by more accounts than Secrets, are not encrypted at rest, and end in every bug report.",
         box="key-management",
         severity="critical",
