@@ -9,6 +9,7 @@ _GROUP = "cert-manager.io/"
 _DAYS = 86400
 _LEAF, _AUTHORITY = 100 * _DAYS, 3650 * _DAYS
 _DEFAULT = "2160h"
+_THIRD = 33  # percent
 _SMALLEST = {"RSA": 3072, "ECDSA": 256, "Ed25519": 0}
 _ISSUING = ("ca", "acme", "vault", "venafi")
 
@@ -22,9 +23,14 @@ def _short_lived(manifest: Manifest) -> Iterator[str]:
     most, days = (_AUTHORITY, "3650") if at(manifest, "spec.isCA", default=False) else (_LEAF, "100")
     if lifetime > most:
         yield f"spec.duration is more than {days} days; shorten it, it is renewed by itself"
-    before = at(manifest, "spec.renewBefore")
+    # Without either it is renewed when a third of its life is left.
+    before, share = at(manifest, "spec.renewBefore"), at(manifest, "spec.renewBeforePercentage", _THIRD)
     if most == _LEAF and before is not None and seconds(before) * 3 < lifetime:
         yield "spec.renewBefore leaves less than a third of its life for a renewal that fails; raise it"
+    if most == _LEAF and before is None and share < _THIRD:
+        yield f"spec.renewBeforePercentage leaves less than a third of its life for a renewal that fails; set {_THIRD}"
+    if at(manifest, "spec.renewal.policy") == "Disabled":
+        yield "spec.renewal.policy lets it run out; take it away"
 
 
 def _strong(manifest: Manifest) -> Iterator[str]:
