@@ -1,7 +1,9 @@
 """PostgreSQL: nobody comes in unseen or without TLS, as a superuser or with a password that everybody knows; nothing acknowledged is lost."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from policies.clients import environment
 from policies.containers import containers, has_pods
@@ -25,6 +27,10 @@ _NOWHERE = ("", "true", "/bin/true", ":", "exit 0", "(disabled)")
 _MEMBERS = 3
 _SUPERUSERS = ("postgres", "root", "admin", "sa", "superuser", "rdsadmin")
 _USERS = ("USERNAME", "USER", "LOGIN")
+_SERVER = r"\b(?:postgres(?:ql)?|mysql|mariadb|mongodb|sqlserver)(?:\+\w+)?://"
+_IN_ADDRESS = re.compile(rf"{_SERVER}([^\s:/?@]+)(?::[^\s/@]*)?@", re.IGNORECASE)
+_IN_SETTINGS = re.compile(r"\buser\s*=\s*['\"]?([^\s&'\"]+)", re.IGNORECASE)
+_CONNECTS = re.compile(rf"{_SERVER}|\b(?:host|hostaddr|dbname)\s*=", re.IGNORECASE)
 _OPEN = {"HOST_AUTH_METHOD": ("trust",), "PASSWORD": ("yes", "true", "1", "on")}
 
 Check = Callable[[Manifest], Iterator[str]]
@@ -102,11 +108,22 @@ def _replicated(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]
             )
 
 
-def _logins(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
+def _logins(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Yield the path of each login that an object's containers are told, and whose it is."""
     for container in containers(manifest):
         for name, value in environment(container.spec).items():
             if name == "PGUSER" or name.endswith(tuple(f"_{user}" for user in _USERS)):
-                yield f"{container.path}.env.{name}", name, value.lower()
+                yield f"{container.path}.env.{name}", value.lower()
+            yield from ((f"{container.path}.env.{name}", user) for user in _users(value))
+        for part in ("command", "args"):
+            for word in at(container.spec, part, []):
+                yield from ((f"{container.path}.{part}", user) for user in _users(str(word)))
+
+
+def _users(text: str) -> Iterator[str]:
+    """Yield the user of each address of a server in a text: before the host, or among its settings."""
+    found = [*_IN_ADDRESS.findall(text), *(_IN_SETTINGS.findall(text) if _CONNECTS.search(text) else ())]
+    yield from (unquote(user).lower() for user in found)
 
 
 def _logs_in(manifest: Manifest) -> bool:
@@ -117,12 +134,10 @@ def _no_superuser(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str
     for manifest in manifests:
         # What sets up logins has to be one, and is gone when it is done.
         if at(manifest, "kind") != "Job":
-            for path, _name, user in _logins(manifest):
+            for path, user in _logins(manifest):
                 if user in _SUPERUSERS:
-                    yield (
-                        manifest,
-                        f"{path} is a superuser, all the time; give it a login of its own, with its own rights",
-                    )
+                    fix = "give it a login of its own, with its own rights"
+                    yield manifest, f"{path} is a superuser, all the time; {fix}"
 
 
 def _closed(manifest: Manifest) -> Iterator[str]:
