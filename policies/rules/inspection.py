@@ -8,16 +8,17 @@ from policies.backends import pod_metadata
 from policies.containers import has_pods
 from policies.rule import Manifest, Rule, at, kinds
 
-_BYPASSES = (
-    re.compile(r"sidecar\.istio\.io/(?:inject|interceptionMode)$"),
-    re.compile(r"traffic\.sidecar\.istio\.io/(?:exclude|include)"),
-    re.compile(r"(?:istio\.io/dataplane-mode|ambient\.istio\.io/)"),
-    re.compile(r"linkerd\.io/inject$"),
-    re.compile(r"config\.linkerd\.io/(?:skip|opaque|disable)"),
-    re.compile(r"consul\.hashicorp\.com/(?:connect-inject|transparent-proxy)"),
-    re.compile(r"policy\.cilium\.io/no-track"),
-)
-_STAYS = {"true", "enabled", "ambient", "redirect", "tproxy"}
+_PASSES = {
+    r"sidecar\.istio\.io/inject|consul\.hashicorp\.com/(connect-inject|transparent-proxy)": "true",
+    r"sidecar\.istio\.io/interceptionMode": "redirect|tproxy",
+    r"istio\.io/dataplane-mode": "ambient",
+    r"istio-injection|linkerd\.io/inject|ambient\.istio\.io/redirection": "enabled",
+    r"traffic\.sidecar\.istio\.io/(exclude|include).*|ambient\.istio\.io/bypass.*": "false",
+    r"config\.linkerd\.io/(skip|opaque|disable).*|consul\.hashicorp\.com/transparent-proxy-exclude.*": "false",
+    r"policy\.cilium\.io/no-track.*": "false",
+}
+"""What labels and annotations say of traffic, and the values with which it still passes what inspects it."""
+
 _FIELDS = {
     "the request's number": ("X-REQUEST-ID",),
     "the client": ("DOWNSTREAM_REMOTE_ADDRESS", "DOWNSTREAM_DIRECT_REMOTE_ADDRESS"),
@@ -34,8 +35,13 @@ def _no_bypass(manifest: Manifest) -> Iterator[str]:
     for path, metadata in carriers:
         for part in ("labels", "annotations"):
             for key, value in at(metadata, part, {}).items():
-                if any(bypass.match(key) for bypass in _BYPASSES) and str(value).lower() not in _STAYS:
+                if not _passes(key, str(value).lower()):
                     yield f"{path}.{part} has {key}, which leads traffic around what inspects it; remove it"
+
+
+def _passes(key: str, value: str) -> bool:
+    """Return whether traffic still passes what inspects it, whatever other labels and annotations there are."""
+    return all(re.fullmatch(still, value) for keys, still in _PASSES.items() if re.fullmatch(keys, key))
 
 
 def _mutual(manifest: Manifest) -> Iterator[str]:
