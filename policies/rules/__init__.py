@@ -30,6 +30,7 @@ from policies.rules.pod_kernel import POD_KERNEL_RULES
 from policies.rules.pod_users import POD_USER_RULES
 from policies.rules.pods import POD_RULES
 from policies.rules.program import PROGRAM_RULES
+from policies.rules.proxies import PROXY_RULES
 from policies.rules.quarantine import QUARANTINE_RULES
 from policies.rules.queues import QUEUE_RULES
 from policies.rules.recovery import RECOVERY_RULES
@@ -78,6 +79,7 @@ _JUDGING: tuple[AnyRule, ...] = (
     *VPN_RULES,
     *INSPECTION_RULES,
     *GATEWAY_RULES,
+    *PROXY_RULES,
     *ROUTE_RULES,
     *AUTHENTICATION_RULES,
     *INPUT_RULES,

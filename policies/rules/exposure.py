@@ -39,14 +39,22 @@ def entrances(manifests: Sequence[Manifest]) -> Iterator[Entrance]:
     How far one reaches, the Service or the Gateway says itself, in its label `exposure`.
     """
     for manifest in manifests:
-        public = entry(manifest, "metadata.labels", EXPOSURE) == "public"
         if is_service(manifest):
-            yield Entrance(manifest, "spec", at(manifest, "spec", {}), public)
+            yield Entrance(manifest, "spec", at(manifest, "spec", {}), _public(manifest))
         elif is_gateway(manifest):
-            proxy = _proxy(manifest, manifests)
-            path = "spec.provider.kubernetes.envoyService"
-            service = {"type": "LoadBalancer", **at(proxy, path, {})}
-            yield Entrance(proxy or manifest, path if proxy else "spec.infrastructure", service, public)
+            yield of_gateway(manifest, manifests)
+
+
+def of_gateway(gateway: Manifest, manifests: Sequence[Manifest]) -> Entrance:
+    """Return the Service that Envoy Gateway makes for a Gateway."""
+    proxy = _proxy(gateway, manifests)
+    path = "spec.provider.kubernetes.envoyService"
+    service = {"type": "LoadBalancer", **at(proxy, path, {})}
+    return Entrance(proxy or gateway, path if proxy else "spec.infrastructure", service, _public(gateway))
+
+
+def _public(manifest: Manifest) -> bool:
+    return entry(manifest, "metadata.labels", EXPOSURE) == "public"
 
 
 def _proxy(gateway: Manifest, manifests: Sequence[Manifest]) -> Manifest | None:
