@@ -175,6 +175,19 @@ def once(routes: Sequence[Route], complaints: Callable[[Route], Iterator[str]]) 
                 yield route.object, f"{route.path}{text}"
 
 
+def backends(rule: Manifest) -> Iterator[tuple[str, Manifest]]:
+    """Yield each backend that a rule of a route sends requests to, or copies of them, with its path in the rule."""
+    refs: list[Manifest] = at(rule, "backendRefs", [])
+    filters = [(f"filters[{index}]", used) for index, used in enumerate(at(rule, "filters", []))]
+    for index, ref in enumerate(refs):
+        yield f"backendRefs[{index}]", ref
+        own = enumerate(at(ref, "filters", []))
+        filters += [(f"backendRefs[{index}].filters[{number}]", used) for number, used in own]
+    for path, used in filters:
+        if (mirror := at(used, "requestMirror.backendRef")) is not None:
+            yield f"{path}.requestMirror.backendRef", mirror
+
+
 def is_gateway(manifest: Manifest) -> bool:
     """Return whether an object is a gateway."""
     return at(manifest, "kind") == "Gateway"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from policies.containers import containers
-from policies.edge import OPAQUE_ROUTES, ROUTES
+from policies.edge import OPAQUE_ROUTES, ROUTES, backends
 from policies.reachability import Network
 from policies.rule import Manifest, at, namespace_of
 from policies.running import Pod
@@ -56,6 +56,5 @@ def _backends(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield from ((namespace_of(manifest), name) for name in names if name)
     elif at(manifest, "kind") in (*ROUTES, *OPAQUE_ROUTES):
         for rule in at(manifest, "spec.rules", []):
-            mirrored = [at(each, "requestMirror.backendRef") for each in at(rule, "filters", [])]
-            for backend in [*at(rule, "backendRefs", []), *filter(None, mirrored)]:
+            for _path, backend in backends(rule):
                 yield at(backend, "namespace", namespace_of(manifest)), at(backend, "name", "")

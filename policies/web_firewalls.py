@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from policies.backends import behind, pod_metadata
 from policies.containers import containers, pods
-from policies.edge import Edge, Route, entry, identity
+from policies.edge import Edge, Route, backends, entry, identity
 from policies.rule import Manifest, Unreadable, at
 from policies.seclang import Directive, included, is_seclang, parse
 
@@ -63,7 +63,7 @@ def behind_one(route: Route, edge: Edge, manifests: Sequence[Manifest]) -> bool:
     policy = edge.policy("EnvoyExtensionPolicy", route)
     if any(True for _filter in _filters(policy)):
         return True
-    targets = [_service(ref, route, edge) for ref in at(route.rule, "backendRefs", [])]
+    targets = [_service(ref, route, edge) for _path, ref in backends(route.rule)]
     workloads = [behind(service, manifests) if service else [] for service in targets]
     # A Service sends to any pod that it selects: each of them has to be one.
     return bool(workloads) and all(each and all(is_web_firewall(one) for one in each) for each in workloads)

@@ -1,10 +1,12 @@
 """The API gateway: who may put routes on it, and that it speaks TLS with certificates that it has."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from policies.edge import (
     EXPOSURE,
     EXPOSURES,
+    OPAQUE_ROUTES,
     ROUTES,
     Edge,
     Listener,
@@ -18,6 +20,8 @@ from policies.rule import Manifest, Rule, StackRule, at, kinds
 
 _OTHER_ENTRANCES = ("Ingress", "VirtualService", "IngressRoute", "HTTPProxy", "TraefikService")
 _OLD_TLS = ("1.0", "1.1")
+_NEWEST_TLS = ("1.3", "Auto")
+_SOUND = re.compile(r"(?:TLS_)?ECDHE[-_](?:ECDSA|RSA)[-_].*(?:GCM|CHACHA20)")
 
 
 def _declared(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
@@ -29,7 +33,7 @@ def _declared(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
                 gateway,
                 f"metadata.labels does not say how far it reaches; set {EXPOSURE} to public, admin or internal",
             )
-    for kind in ROUTES:
+    for kind in (*ROUTES, *OPAQUE_ROUTES):
         for route in edge.of.get(kind, []):
             if not any(True for _listener in edge.attached(route)):
                 yield (
@@ -99,11 +103,8 @@ def _encrypted(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
     for listener in edge.listeners:
         for text in _clear(listener):
             yield listener.gateway, f"{listener.path}{text}"
-        if at(edge.of_listener("ClientTrafficPolicy", listener), "tls.minVersion", "1.2") in _OLD_TLS:
-            yield (
-                listener.gateway,
-                f"{listener.path} takes old versions of TLS; set tls.minVersion to 1.2 in its ClientTrafficPolicy",
-            )
+        for text in _weak(at(edge.of_listener("ClientTrafficPolicy", listener), "tls", {})):
+            yield listener.gateway, f"{listener.path} {text} in its ClientTrafficPolicy"
 
     def complaints(route: Route) -> Iterator[str]:
         schemes = [at(used, "requestRedirect.scheme") for used in at(route.rule, "filters", [])]
@@ -111,6 +112,17 @@ def _encrypted(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
             yield " is served in the clear; redirect it with scheme: https, and serve it from the HTTPS listener"
 
     yield from once(edge.routes, complaints)
+
+
+def _weak(tls: Manifest) -> Iterator[str]:
+    if at(tls, "minVersion", "1.2") in _OLD_TLS:
+        yield "takes old versions of TLS; set tls.minVersion to 1.2"
+    if at(tls, "maxVersion", "1.3") not in _NEWEST_TLS:
+        yield "takes no new version of TLS; take away tls.maxVersion"
+    # One text may be a group of them, as [A|B].
+    ciphers = [cipher for text in at(tls, "ciphers", []) for cipher in text.strip("[]").split("|")]
+    if not all(_SOUND.match(cipher) for cipher in ciphers):
+        yield "takes ciphers whose traffic is read later, or changed; name only ECDHE with GCM or CHACHA20 in tls.ciphers"
 
 
 def _clear(listener: Listener) -> Iterator[str]:
@@ -169,7 +181,7 @@ GATEWAY_RULES = (
         why="A second entrance has none of the policies of the first: no WAF, no login, no limits.",
         box="api-gateway",
         controls=("nsa:C-0266",),
-        about=kinds("Gateway", *ROUTES, *_OTHER_ENTRANCES),
+        about=kinds("Gateway", *ROUTES, *OPAQUE_ROUTES, *_OTHER_ENTRANCES),
         severity="high",
         check=_declared,
     ),
@@ -193,7 +205,7 @@ GATEWAY_RULES = (
     ),
     StackRule(
         name="gateway-encrypted",
-        description="Every listener ends TLS of a current version; what comes in the clear is sent on to it.",
+        description="Every listener ends TLS of a current version with sound ciphers; what comes in the clear is sent on to it.",
         why="In the clear, whoever is between reads the session and changes the page; passed through, no rule of the gateway holds.",
         box="api-gateway",
         controls=("nsa:C-0263",),

@@ -5,7 +5,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from policies.backends import behind
-from policies.edge import EXPOSURES, GATEWAY_GROUP, OPAQUE_ROUTES, ROUTES, Edge, Route, identity, is_route, once
+from policies.edge import (
+    EXPOSURES,
+    GATEWAY_GROUP,
+    OPAQUE_ROUTES,
+    ROUTES,
+    Edge,
+    Route,
+    backends,
+    identity,
+    is_route,
+    once,
+)
 from policies.rule import Manifest, StackRule, at, kinds
 from policies.units import seconds
 
@@ -55,9 +66,9 @@ def _backends(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
     for kind in (*ROUTES, *OPAQUE_ROUTES):
         for route in edge.of.get(kind, []):
             for number, rule in enumerate(at(route, "spec.rules", [])):
-                for index, ref in enumerate(at(rule, "backendRefs", [])):
+                for path, ref in backends(rule):
                     for text in _reached(route, ref, edge, manifests):
-                        yield route, f"spec.rules[{number}].backendRefs[{index}] {text}"
+                        yield route, f"spec.rules[{number}].{path} {text}"
 
 
 def _reached(route: Manifest, ref: Manifest, edge: Edge, manifests: Sequence[Manifest]) -> Iterator[str]:
@@ -161,7 +172,7 @@ ROUTE_RULES = (
     ),
     StackRule(
         name="route-backend-exists",
-        description="Every route leads to a port of a Service with pods, in its namespace or lent to it.",
+        description="Every route leads, and sends copies, to a port of a Service with pods, in its namespace or lent to it.",
         why="It is an error page, or whoever makes a Service of that name later gets the requests.",
         box="api-gateway",
         controls=("nsa:C-0298",),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from policies.containers import has_pods
+from policies.edge import OPAQUE_ROUTES, ROUTES
 from policies.published import facing, published, routed
 from policies.ranges import ALL_PORTS, PRIVATE, Ranges
 from policies.reachability import Network
@@ -91,7 +92,7 @@ def _blast(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
 
 
 def _about_facing(manifest: Manifest) -> bool:
-    return published(manifest) or at(manifest, "kind") in {"Ingress", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"}
+    return published(manifest) or at(manifest, "kind") in ("Ingress", *ROUTES, *OPAQUE_ROUTES)
 
 
 def _egress(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:

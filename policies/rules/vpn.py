@@ -9,7 +9,7 @@ import yaml
 
 from policies.backends import behind, pod_metadata
 from policies.containers import containers, pods
-from policies.edge import EXPOSURE, Edge, Route, entry, exposure, identity, is_route, once
+from policies.edge import EXPOSURE, Edge, Route, backends, entry, exposure, identity, is_route, once
 from policies.exemptions import today
 from policies.rule import Manifest, Rule, StackRule, at
 from policies.rules.exposure import COMPONENT, is_balancer
@@ -64,11 +64,9 @@ def _behind_vpn(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]
     edge = Edge(manifests)
 
     def complaints(route: Route) -> Iterator[str]:
-        named = [at(ref, "name") for ref in at(route.rule, "backendRefs", [])]
-        places = [
-            (at(ref, "namespace", identity(route.object)[0]), at(ref, "name"))
-            for ref in at(route.rule, "backendRefs", [])
-        ]
+        refs = [ref for _path, ref in backends(route.rule)]
+        named = [at(ref, "name") for ref in refs]
+        places = [(at(ref, "namespace", identity(route.object)[0]), at(ref, "name")) for ref in refs]
         services = [each for each in edge.of.get("Service", []) if identity(each) in places]
         unseen = [{"metadata": {"name": name}} for name in named]
         if any(is_admin(each) for each in (route.object, *services, *unseen)):
