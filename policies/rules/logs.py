@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from policies.audit_policy import LEVELS, Request, level
+from policies.audit_policy import LEVELS, Request, levels
 from policies.fluent_bit import Shipper, is_on, shippers
 from policies.programs import of, parsed, programs
 from policies.rule import THE_STACK, Manifest, StackRule, at
@@ -22,7 +22,7 @@ _WANTED: Sequence[tuple[Request, str, str]] = (
     (Request("get", "", "secrets"), "Metadata", "Metadata"),
     (Request("update", "", "secrets"), "Metadata", "Metadata"),
     (Request("create", _RBAC, "rolebindings"), "Request", "RequestResponse"),
-    (Request("update", _RBAC, "clusterroles"), "Request", "RequestResponse"),
+    (Request("update", _RBAC, "clusterroles", namespace=""), "Request", "RequestResponse"),
     (Request("delete", "apps", "deployments"), "Metadata", "RequestResponse"),
 )
 """A request, and the least and the highest level at which it may be written down: a secret's value must not be in the log."""
@@ -33,13 +33,12 @@ def _audited(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
         for key, text in at(manifest, "data", {}).items() if _has_audit_policy(manifest) else ():
             policy = parsed(text) if key == "audit-policy.yaml" else None
             for request, least, most in _WANTED if policy is not None else ():
-                found = LEVELS.index(level(policy, request))
-                if not LEVELS.index(least) <= found <= LEVELS.index(most):
+                found = {LEVELS.index(each) for each in levels(policy, request)}
+                low = min(found) < LEVELS.index(least)
+                if low or max(found) > LEVELS.index(most):
+                    fix = f"make {least if low else most} that of the first rule for it, whoever asks and wherever"
                     where = f"data.{key} writes down {request.verb} {request.resource} at the wrong level"
-                    yield (
-                        manifest,
-                        f"{where}; make {least if found < LEVELS.index(least) else most} that of the first rule for it",
-                    )
+                    yield manifest, f"{where}; {fix}, and omit no ResponseComplete"
 
 
 def _has_audit_policy(manifest: Manifest) -> bool:

@@ -172,6 +172,8 @@ def test_both_formats_of_the_shipper_say_the_same() -> None:
         ({"verbs": ["create"]}, True),
         ({"verbs": ["get"]}, False),
         ({"users": ["somebody"]}, False),
+        ({"userGroups": ["system:nodes"]}, False),
+        ({"userGroups": ["system:nodes", "system:authenticated"]}, True),
         ({"namespaces": ["somewhere"]}, False),
         ({"nonResourceURLs": ["/healthz"]}, False),
         ({"resources": [{"group": ""}]}, True),
