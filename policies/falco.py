@@ -19,7 +19,7 @@ SEVERITIES: Mapping[str, str] = {
 }
 """The label `severity` that falcosidekick gives an alert of a priority."""
 
-_NEVER = re.compile(r"^\(?\s*(never_true|evt\.num *= *0)\b|\band +\(?\s*(never_true|evt\.num *= *0)\b")
+_SEES = ("kmod", "modern_ebpf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,16 @@ class Sensor:
 
     def detections(self) -> dict[str, Manifest]:
         """Return each rule in force that a ConfigMap of the stack gives it, by name."""
-        rules = dict[str, Manifest]()
+        rules, macros = dict[str, Manifest](), dict[str, Manifest]()
         for text in self._rule_files():
             for item in cast("list[Any]", parsed(text) or []):
                 if at(item, "rule") is not None:
-                    _merge(rules, item)
-        return {name: rule for name, rule in rules.items() if self._in_force(name, rule)}
+                    _merge(rules, str(at(item, "rule")), item)
+                elif at(item, "macro") is not None:
+                    macros.setdefault(str(at(item, "macro")), {})  # it may be one of the image's
+                    _merge(macros, str(at(item, "macro")), item)
+        never = _never(macros)
+        return {name: rule for name, rule in rules.items() if self._in_force(name, rule) and not _dead(rule, never)}
 
     def _rule_files(self) -> Iterator[Any]:
         default = ["/etc/falco/falco_rules.yaml", "/etc/falco/falco_rules.local.yaml", "/etc/falco/rules.d"]
@@ -59,8 +63,14 @@ class Sensor:
                     enabled = state
         least = str(at(self.settings, "priority", "debug")).lower()
         loud = PRIORITIES.index(priority(rule)) <= PRIORITIES.index(least)
-        condition = at(rule, "condition", "")
-        return enabled and loud and bool(condition) and _NEVER.search(" ".join(condition.split())) is None
+        seen = at(rule, "source", "syscall") != "syscall" or self._sees()
+        return enabled and loud and seen and bool(at(rule, "condition", ""))
+
+    def _sees(self) -> bool:
+        """Return whether it is told of system calls at all."""
+        off, alone = self.program.option("--disable-source"), self.program.option("--enable-source")
+        kept = "syscall" not in off and (not alone or "syscall" in alone)
+        return kept and at(self.settings, "engine.kind", "modern_ebpf") in _SEES
 
 
 def sensors(manifests: Objects) -> Iterator[Sensor]:
@@ -93,19 +103,34 @@ def _set(settings: Manifest, keys: list[str], value: Any) -> None:
         settings[key] = value
 
 
-def _merge(rules: dict[str, Manifest], item: Manifest) -> None:
-    """Put a rule in place, or change the one that an earlier file defined."""
-    name = str(at(item, "rule"))
+def _merge(rules: dict[str, Manifest], name: str, item: Manifest) -> None:
+    """Put a rule or a macro in place, or change the one that an earlier file defined."""
     before = rules.get(name)
     changes = at(item, "override", {})
     if before is None or ("condition" in item and not changes and not at(item, "append")):
-        rules[name] = item if "condition" in item and not changes else {}
+        # What changes a rule of the image's own is none of the stack's.
+        rules[name] = item if "condition" in item and not changes and not at(item, "append") else {}
         return
-    kept = {key: value for key, value in item.items() if key not in ("rule", "override", "append")}
+    kept = {key: value for key, value in item.items() if key not in ("rule", "macro", "override", "append")}
     for key, value in kept.items():
         adds = at(changes, key) == "append" or at(item, "append")
         before = {**before, key: f"{before.get(key, '')} {value}" if adds and isinstance(value, str) else value}
     rules[name] = before
+
+
+def _never(macros: Mapping[str, Manifest]) -> set[str]:
+    """Return the macros that never hold, with those that need one of them."""
+    found = {"never_true"}
+    while more := {name for name, macro in macros.items() if name not in found and _dead(macro, found)}:
+        found |= more
+    return found
+
+
+def _dead(item: Manifest, never: set[str]) -> bool:
+    """Return whether a condition needs what never holds; one beside an `or` it does not need."""
+    names = "|".join(re.escape(name) for name in never)
+    part = rf"(^|\band +)\(*\s*({names}|evt\.num *= *0)(?![\w-])(?!\s*\)*\s*or\b)"
+    return re.search(part, " ".join(str(at(item, "condition", "")).split())) is not None
 
 
 def priority(rule: Manifest) -> str:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from policies.programs import Objects, Program, parsed, programs
 from policies.rule import Manifest, Unreadable, at
 
+_DROPPING = ("grep", "throttle", "throttle_size", "sampling", "sql")
 _SORTS = {"input": "inputs", "filter": "filters", "output": "outputs"}
 
 
@@ -21,6 +22,18 @@ class Shipper:
     inputs: list[Manifest]
     filters: list[Manifest]
     outputs: list[Manifest]
+
+
+    def dropping(self) -> Iterator[str]:
+        """Yield where records are dropped on purpose: by a filter, or by what an input or output does itself."""
+        for index, each in enumerate(self.filters):
+            if str(at(each, "name", "")).lower() in _DROPPING:
+                yield f"filters[{index}]"
+        for sort, sections in (("inputs", self.inputs), ("outputs", self.outputs)):
+            for index, section in enumerate(sections):
+                for each in at(section, "processors.logs", []):
+                    if str(at(each, "name", "")).lower() in _DROPPING:
+                        yield f"{sort}[{index}].processors"
 
 
 def shippers(manifests: Objects) -> Iterator[Shipper]:

@@ -52,6 +52,8 @@ def _shipped(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
             yield shipper.program.of, "inputs leave out containers; add a tail of /var/log/containers/*.log"
         if any(_excludes(each) for each in shipper.inputs):
             yield shipper.program.of, "inputs exclude containers; take away Exclude_Path"
+        for where in shipper.dropping():
+            yield shipper.program.of, f"{where} drops records; take it away, and choose where they are read"
         if not any(str(at(each, "match", "")) == "*" for each in leaves):
             yield shipper.program.of, "outputs leave out records; add one that leaves the node with Match *"
         for index, output in enumerate(leaves):
