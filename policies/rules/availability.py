@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from policies.quantities import share
-from policies.rule import Manifest, StackRule, at, kinds, namespace_of
+from policies.recovery import recovering
+from policies.rule import Manifest, Rule, StackRule, at, kinds, namespace_of
 from policies.workloads import Workload, lasts, least, scales, selects, serving, workloads
 
 _COMPONENT = "app.kubernetes.io/component"
@@ -11,10 +12,21 @@ _COMPONENT = "app.kubernetes.io/component"
 # without, a cache or an exporter, may be one pod.
 _TIERS = ("edge", "frontend", "api", "worker", "scheduler")
 _SCALED = ("Deployment", "StatefulSet")
+_COUNTED = (*_SCALED, "ReplicaSet", "ReplicationController", "Prometheus", "Alertmanager")
+_SUSPENDED = ("CronJob", "Job")
 
 
 def _serves_users(manifest: Manifest) -> bool:
     return at(manifest, "kind") in _SCALED and at(manifest, "metadata.labels", {}).get(_COMPONENT) in _TIERS
+
+
+def _runs(manifest: Manifest) -> Iterator[str]:
+    kind = at(manifest, "kind")
+    if kind in _COUNTED and at(manifest, "spec.replicas", 1) == 0:
+        yield "spec.replicas switches it off; set how many it takes, or take it out of the program"
+    # One for recovery may wait for a person, and has a rule of its own.
+    if kind in _SUSPENDED and at(manifest, "spec.suspend") and not recovering(manifest):
+        yield "spec.suspend switches it off; take it away, or take it out of the program"
 
 
 def _replicas(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
@@ -85,7 +97,16 @@ def _allowed(budget: Manifest, pods: int) -> int:
     return pods - share(at(budget, "spec.minAvailable", 0), pods, up=True)
 
 
-AVAILABILITY_RULES = (
+AVAILABILITY_RULES: tuple[Rule | StackRule, ...] = (
+    Rule(
+        name="workload-switched-on",
+        description="What the program has, runs: nothing has no replicas, and no job is suspended.",
+        why="A shipper, a scanner or a responder that was switched off for an hour looks complete in every list, and does nothing.",
+        box="recovery",
+        severity="high",
+        about=kinds(*_COUNTED, *_SUSPENDED),
+        check=_runs,
+    ),
     StackRule(
         name="workload-replicas",
         description="What users wait for runs on two pods at least.",
