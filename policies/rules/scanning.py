@@ -13,7 +13,12 @@ Stack = Sequence[Manifest]
 
 _DAY, _WEEK = 86400, 7 * 86400
 _SEVERITIES = ("HIGH", "CRITICAL")
+_SOME_CHECKS = ("--check", "--group", "-g", "--skip")
 _LABELS = ("app.kubernetes.io/part-of", "app.kubernetes.io/managed-by")
+_LEAVING_OUT = (
+    ("--include-kinds", "TRIVY_INCLUDE_KINDS", "kubernetes.includeKinds"),
+    ("--exclude-kinds", "TRIVY_EXCLUDE_KINDS", "kubernetes.excludeKinds"),
+)
 _COPIED = ("PersistentVolumeClaim", "CustomResourceDefinition")
 """Kinds of which a controller or a release makes the objects as it wants them."""
 
@@ -56,6 +61,9 @@ def _fresh(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
         )
         if program.flag("--skip-db-update") or f"{variable}".lower() == "true" or configured is True:
             yield program.of, "args looks for what was known long ago; take away --skip-db-update"
+        skipped = program.variable("TRIVY_SKIP_IMAGES"), at(program.file("trivy.yaml"), "kubernetes.skipImages")
+        if program.flag("--skip-images") or any(f"{each}".lower() == "true" for each in skipped):
+            yield program.of, "args looks at no image at all; take away --skip-images"
         scanners = _given(program, "--scanners", "TRIVY_SCANNERS", "scan.scanners")
         if scanners and "vuln" not in scanners:
             yield program.of, "args looks for other things than vulnerabilities; add vuln to --scanners"
@@ -66,10 +74,13 @@ def _everywhere(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
     for program in programs(manifests, "trivy"):
         if not {"k8s", "kubernetes"} & set(program.arguments):
             yield program.of, "args looks through one thing alone; let it be k8s, which looks through the cluster"
-        only = _given(program, "--include-namespaces", "TRIVY_INCLUDE_NAMESPACES", "kubernetes.include-namespaces")
-        out = _given(program, "--exclude-namespaces", "TRIVY_EXCLUDE_NAMESPACES", "kubernetes.exclude-namespaces")
+        only = _given(program, "--include-namespaces", "TRIVY_INCLUDE_NAMESPACES", "kubernetes.includeNamespaces")
+        out = _given(program, "--exclude-namespaces", "TRIVY_EXCLUDE_NAMESPACES", "kubernetes.excludeNamespaces")
         for namespace in sorted(there & out | (there - only if only else set[str]())):
             yield program.of, f"args leaves out the namespace {namespace}; take away what includes or excludes some"
+        for option, variable, key in _LEAVING_OUT:
+            if _given(program, option, variable, key) - {"", "false"}:
+                yield program.of, f"args leaves out what runs somewhere; take away {option}"
 
 
 def _posture(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
@@ -77,6 +88,8 @@ def _posture(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
         yield from _late(program, _WEEK)
         if not any(program.flag(form) for form in ("--json", "--junit", "--asff")):
             yield program.of, "args writes what only a person can read; add --json, for what counts the failures"
+        if any(program.option(option) for option in _SOME_CHECKS):
+            yield program.of, f"args leaves out checks; take away {', '.join(_SOME_CHECKS)}"
         if program.flag("--noresults") or program.flag("--nosummary"):
             yield program.of, "args leaves the results out; take away --noresults and --nosummary"
     yield from missed("kube-bench", gone=r"kube_?bench|kube-bench|kube_(cron)?job_")(manifests)
