@@ -106,9 +106,18 @@ def _monitors(monitor: Manifest, labels: Manifest, namespace: str, manifests: St
         return False
     if kind == "PodMonitor":
         ends = at(monitor, "spec.podMetricsEndpoints", [])
-        return matcher(at(monitor, "spec.selector", {}))(labels) and any(at(end, "port") == "metrics" for end in ends)
-    ends = {at(end, "port") for end in at(monitor, "spec.endpoints", [])}
+        kept = [end for end in ends if at(end, "port") == "metrics" and not _drops_all(end)]
+        return matcher(at(monitor, "spec.selector", {}))(labels) and bool(kept)
+    ends = {at(end, "port") for end in at(monitor, "spec.endpoints", []) if not _drops_all(end)}
     return any(_leads(each, monitor, labels, namespace, ends) for each in manifests if at(each, "kind") == "Service")
+
+
+def _drops_all(end: Manifest) -> bool:
+    """Return whether nothing is left of what is read there: the target is dropped, or each of its series."""
+    changes = [*at(end, "relabelings", []), *at(end, "metricRelabelings", [])]
+    # Without a regular expression, everything matches.
+    dropping = [each for each in changes if str(at(each, "action", "replace")).lower() == "drop"]
+    return any(at(each, "regex", ".*") in (".*", "(.*)", ".+", "(.+)") for each in dropping)
 
 
 def _leads(each: Manifest, monitor: Manifest, labels: Manifest, namespace: str, ends: set[object]) -> bool:
