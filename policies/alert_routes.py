@@ -5,13 +5,20 @@ and an alert has a set of outcomes. With all labels given there is exactly one, 
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from policies.rule import Manifest, at
 
 Outcome = frozenset[str]
+INTERVALS = ("time_intervals", "mute_time_intervals")
+_MIDNIGHT = ("23:59", "24:00")
+_WHOLE = {
+    "weekdays": ("sunday:saturday", "monday:sunday"),
+    "months": ("1:12", "january:december"),
+    "days_of_month": ("1:31", "1:-1"),
+}
 _MATCHER = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"'`{},=!~]+))\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|[^",]*)""")
 
 
@@ -36,7 +43,7 @@ class Matcher:
 class Route:
     """A node of the tree: whom it tells, of which alerts, and whether its siblings are asked after it.
 
-    One with `times` is silent at times.
+    One with `times` is silent at times, one that is `mute` at all times.
     """
 
     receiver: str
@@ -44,12 +51,35 @@ class Route:
     continues: bool = False
     routes: tuple["Route", ...] = ()
     times: bool = False
+    mute: bool = False
     repeat: str = ""
 
     def matches(self, labels: Mapping[str, str], *, whole: bool) -> bool | None:
         """Return whether all of its matchers match, None if that depends on a label that is not given."""
         found = {matcher.matches(labels, whole=whole) for matcher in self.matchers}
         return False if False in found else None if None in found else True
+
+
+@dataclass(frozen=True, slots=True)
+class Inhibition:
+    """What silences an alert: another that fires, if both have the same values for some labels."""
+
+    source: Sequence[Matcher]
+    target: Sequence[Matcher]
+    equal: Sequence[str]
+
+    def may_hit(self, labels: Mapping[str, str]) -> bool:
+        """Return whether an alert with these labels, and perhaps others, may be silenced by it."""
+        return all(matcher.matches(labels, whole=False) is not False for matcher in self.target)
+
+    def may_silence(self, source: Mapping[str, str], target: Mapping[str, str]) -> bool:
+        """Return whether an alert with exactly these labels may silence one with these and perhaps others."""
+        fires = all(matcher.matches(source, whole=True) for matcher in self.source)
+        return (
+            fires
+            and self.may_hit(target)
+            and all(target.get(label, "") in ("", source.get(label, "")) for label in self.equal)
+        )
 
 
 def outcomes(
@@ -101,17 +131,39 @@ def walk(route: Route) -> Iterator[Route]:
         yield from walk(child)
 
 
-def read(given: Manifest, receiver: str = "") -> Route:
-    """Return the route of Alertmanager's own configuration; one that names no receiver has its parent's."""
+def read(given: Manifest, receiver: str = "", *, silent: Sequence[str] = ()) -> Route:
+    """Return the route of Alertmanager's own configuration; one that names no receiver has its parent's.
+
+    `silent` are the names of the intervals that are all of the time.
+    """
     receiver = at(given, "receiver", receiver)
     return Route(
         receiver,
         tuple(matchers(given)),
         at(given, "continue", default=False) is True,
-        tuple(read(each, receiver) for each in at(given, "routes", [])),
+        tuple(read(each, receiver, silent=silent) for each in at(given, "routes", [])),
         bool(at(given, "mute_time_intervals") or at(given, "active_time_intervals")),
+        any(name in silent for name in at(given, "mute_time_intervals", [])),
         str(at(given, "repeat_interval", "")),
     )
+
+
+def silent(config: Any) -> list[str]:
+    """Return the names of a configuration's intervals that are all of the time."""
+    named = [each for key in INTERVALS for each in at(config, key, [])]
+    return [at(each, "name", "") for each in named if any(_always(part) for part in at(each, "time_intervals", []))]
+
+
+def _always(part: Manifest) -> bool:
+    """Return whether an interval is cut down by nothing, or by what is no bound."""
+    for key, bounds in part.items():
+        if key == "times":
+            cut = not any(at(each, "start_time") == "00:00" and at(each, "end_time") in _MIDNIGHT for each in bounds)
+        else:
+            cut = key != "location" and not any(bound in _WHOLE.get(key, ()) for bound in bounds)
+        if cut:
+            return False
+    return True
 
 
 def native(given: Any) -> Any:

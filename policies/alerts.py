@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from policies.alert_routes import Matcher, Route, matchers, native, outcomes, read
+from policies.alert_routes import INTERVALS, Inhibition, Route, matchers, native, outcomes, read, silent
 from policies.programs import Objects, parsed, service, services
 from policies.rule import Manifest, Unreadable, at, namespace_of
 from policies.selectors import matcher
@@ -43,28 +43,13 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
-class Inhibition:
-    """What silences an alert: another that fires, if both have the same values for some labels."""
-
-    source: Sequence[Matcher]
-    target: Sequence[Matcher]
-    equal: Sequence[str]
-
-    def may_silence(self, source: Mapping[str, str], target: Mapping[str, str]) -> bool:
-        """Return whether an alert with exactly these labels may silence one with these and perhaps others."""
-        fires = all(matcher.matches(source, whole=True) for matcher in self.source)
-        hit = all(matcher.matches(target, whole=False) is not False for matcher in self.target)
-        return fires and hit and all(target.get(label, "") in ("", source.get(label, "")) for label in self.equal)
-
-
-@dataclass(frozen=True, slots=True)
 class Tree:
     """The routes of one Alertmanager: the object that says them, the tree, and those of its receivers that tell somebody."""
 
     of: Manifest
     root: Route
     real: frozenset[str]
-    inhibitions: Sequence["Inhibition"]
+    inhibitions: Sequence[Inhibition]
 
     def delivers(self, labels: Mapping[str, str]) -> bool:
         """Return whether an alert with these labels, and perhaps others, comes to somebody whatever the others are.
@@ -74,7 +59,8 @@ class Tree:
         always = labels.get("severity") == "critical"
 
         def told(route: Route) -> str:
-            return "somebody" if route.receiver in self.real and not (always and route.times) else "nobody"
+            heard = route.receiver in self.real and not route.mute and not (always and route.times)
+            return "somebody" if heard else "nobody"
 
         return not self.root.matchers and all("somebody" in each for each in outcomes(self.root, labels, told=told))
 
@@ -118,7 +104,7 @@ def routes(manifests: Objects) -> Iterator[Tree]:
     """Yield the tree of each Alertmanager; raise UnreadableError if one's is in a Secret."""
     there = services(manifests)
     for manifest in manifests:
-        if at(manifest, "kind") == "Alertmanager":
+        if at(manifest, "kind") == "Alertmanager" and at(manifest, "spec.replicas", 1):
             yield _tree(manifest, _operated(manifest, manifests), there)
         for key, text in at(manifest, "data", {}).items() if at(manifest, "kind") == "ConfigMap" else ():
             if _CONFIGURATION.match(key):
@@ -167,7 +153,9 @@ def _with(base: Manifest, added: list[Manifest]) -> Manifest:
     first = [at(each, "route") for each in added if at(each, "route")]
     route: Manifest = at(base, "route", {})
     receivers = [receiver for each in (base, *added) for receiver in at(each, "receivers", [])]
-    return {**base, "route": {**route, "routes": [*first, *at(route, "routes", [])]}, "receivers": receivers}
+    times = [each for said in (base, *added) for key in INTERVALS for each in at(said, key, [])]
+    routes = [*first, *at(route, "routes", [])]
+    return {**base, "route": {**route, "routes": routes}, "receivers": receivers, INTERVALS[0]: times}
 
 
 def _own(config: Manifest, manifest: Manifest, namespace: str) -> Manifest:
@@ -182,7 +170,7 @@ def _own(config: Manifest, manifest: Manifest, namespace: str) -> Manifest:
     if route:
         route = {**_renamed(route, name), "matchers": [*at(route, "matchers", []), *matcher], "continue": True}
     receivers = [{**each, "name": f"{name}/{at(each, 'name')}"} for each in at(said, "receivers", [])]
-    return {"route": route, "receivers": receivers}
+    return {**said, "route": route, "receivers": receivers}
 
 
 def _renamed(route: Manifest, prefix: str) -> Manifest:
@@ -225,7 +213,7 @@ def _tree(manifest: Manifest, config: Any, there: set[tuple[str, str]]) -> Tree:
         )
         for each in at(config, "inhibit_rules", [])
     ]
-    return Tree(manifest, read(at(config, "route", {})), frozenset(real), inhibitions)
+    return Tree(manifest, read(at(config, "route", {}), silent=silent(config)), frozenset(real), inhibitions)
 
 
 def _tells(receiver: Manifest, settings: Manifest, namespace: str, there: set[tuple[str, str]]) -> bool:

@@ -23,7 +23,6 @@ class Shipper:
     filters: list[Manifest]
     outputs: list[Manifest]
 
-
     def dropping(self) -> Iterator[str]:
         """Yield where records are dropped on purpose: by a filter, or by what an input or output does itself."""
         for index, each in enumerate(self.filters):

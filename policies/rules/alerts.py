@@ -15,6 +15,7 @@ _HEARTBEAT = re.compile(r"^\(?vector\(\d+\)\)?$")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 _LONGEST = {"critical": 3600.0}
 _SELECTORS = {"PrometheusRule": "rule", "ServiceMonitor": "serviceMonitor", "PodMonitor": "podMonitor"}
+_DROPPING = ("drop", "keep", "dropequal", "keepequal")
 _CREDENTIAL = re.compile(r"(password|secret|token|credentials|_key|slack_api_url|webhook_url)$")
 
 Stack = Sequence[Manifest]
@@ -49,7 +50,7 @@ def _waiting(alert: Alert, severity: str) -> Iterator[str]:
 
 
 def _loaded(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
-    servers = [each for each in manifests if at(each, "kind") == "Prometheus"]
+    servers = [each for each in manifests if at(each, "kind") == "Prometheus" and at(each, "spec.replicas", 1)]
     for manifest in manifests:
         part = _SELECTORS.get(at(manifest, "kind"))
         if part and not any(_selected(manifest, server, part, manifests) for server in servers):
@@ -75,30 +76,34 @@ def _selected(manifest: Manifest, server: Manifest, part: str, manifests: Stack)
     selector = at(server, f"spec.{part}Selector")
     if selector is None or not matcher(selector)(at(manifest, "metadata.labels", {})):
         return False
-    namespace = namespace_of(server)
-    return watched(manifest, at(server, f"spec.{part}NamespaceSelector"), namespace, manifests)
+    return watched(manifest, at(server, f"spec.{part}NamespaceSelector"), namespace_of(server), manifests)
 
 
 def _connected(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
     there = services(manifests)
     for manifest in manifests:
         if at(manifest, "kind") == "Prometheus":
-            namespace, told = (
-                namespace_of(manifest),
-                at(manifest, "spec.alerting.alertmanagers", []),
-            )
+            namespace, told = namespace_of(manifest), at(manifest, "spec.alerting.alertmanagers", [])
             if not any((at(each, "namespace", namespace), at(each, "name")) in there for each in told):
-                yield (
-                    manifest,
-                    "spec.alerting.alertmanagers has no Service of the stack; name the one of its Alertmanager",
-                )
+                yield manifest, "spec.alerting.alertmanagers has no Service of the stack; name its Alertmanager's"
+
+
+def _unfiltered(manifest: Manifest) -> Iterator[str]:
+    if at(manifest, "spec.additionalAlertRelabelConfigs"):
+        yield "spec.additionalAlertRelabelConfigs may drop alerts, and is in a Secret; say it in alertRelabelings"
+    for index, told in enumerate(at(manifest, "spec.alerting.alertmanagers", [])):
+        for part in ("relabelings", "alertRelabelings"):
+            for number, each in enumerate(at(told, part, [])):
+                if str(at(each, "action", "replace")).lower() in _DROPPING:
+                    path = f"spec.alerting.alertmanagers[{index}].{part}[{number}]"
+                    yield f"{path} drops alerts before they are routed; take it away, and route them to who wants them"
 
 
 def _delivered(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
     trees = list(routes(manifests))
     for alert in alerts(manifests):
         if not any(tree.delivers(alert.labels) for tree in trees):
-            what = "may come to nobody: a route for it has no receiver with an integration that works, or is silent at times"
+            what = "may come to nobody: a route for it has no receiver with an integration that works, or is silent"
             yield alert.of, f"{alert.path} {what}; route it to one that tells somebody"
 
 
@@ -122,13 +127,14 @@ def _silenced(manifests: Stack) -> Iterator[tuple[Manifest, str]]:
     beats = [alert.labels for alert in everything if _HEARTBEAT.match(alert.expression)]
     for alert in everything:
         labels = alert.labels
-        if labels not in beats and any(
-            each.may_silence(beat, labels) for tree in trees for each in tree.inhibitions for beat in beats
-        ):
-            yield (
-                alert.of,
-                f"{alert.path} may be silenced by one that always fires; let no inhibition have that as its source",
-            )
+        inhibitions = [each for tree in trees for each in tree.inhibitions] if labels not in beats else []
+        if any(each.may_silence(beat, labels) for each in inhibitions for beat in beats):
+            fix = "let no inhibition have that as its source"
+            yield alert.of, f"{alert.path} may be silenced by one that always fires; {fix}"
+        blunt = any(not each.equal and each.may_hit(labels) for each in inhibitions)
+        if labels.get("severity") == "critical" and blunt:
+            fix = "say in equal what both have"
+            yield alert.of, f"{alert.path} may be silenced by one that has nothing to do with it; {fix}"
 
 
 def _configures(manifest: Manifest) -> bool:
@@ -142,9 +148,8 @@ def _kept_secret(manifest: Manifest) -> Iterator[str]:
         given = {"spec": native(at(manifest, "spec", {}))}
     else:
         given = {f"data.{key}": parsed(text) for key, text in at(manifest, "data", {}).items() if "alertmanager" in key}
-    for path, config in given.items():
-        for place in _inline(config, path):
-            yield f"{place} is a credential in plain text; put it in a Secret and name that, or the file it is mounted as"
+    for place in (found for path, config in given.items() for found in _inline(config, path)):
+        yield f"{place} is a credential in plain text; put it in a Secret and name that, or the file it is mounted as"
 
 
 def _inline(value: Any, path: str) -> Iterator[str]:
@@ -197,6 +202,15 @@ ALERT_RULES: tuple[Rule | StackRule, ...] = (
         about=kinds("Prometheus"),
         check=_connected,
     ),
+    Rule(
+        name="alert-not-dropped",
+        description="A Prometheus sends every alert that fires.",
+        why="One line that drops what has some label, and alerts fire on its page while every route looks right.",
+        box="security-monitoring",
+        severity="high",
+        about=kinds("Prometheus"),
+        check=_unfiltered,
+    ),
     StackRule(
         name="alert-delivered",
         description="Every alert comes to a receiver that tells somebody, whatever labels its expression adds.",
@@ -217,7 +231,7 @@ ALERT_RULES: tuple[Rule | StackRule, ...] = (
     ),
     StackRule(
         name="alert-not-silenced",
-        description="No alert is silenced by one that always fires.",
+        description="No alert is silenced by one that always fires, and no critical one by any that has nothing in common with it.",
         why="One line that inhibits by the heartbeat, and no critical alert is sent again, while every route looks right.",
         box="security-monitoring",
         severity="high",
