@@ -1,6 +1,6 @@
 """Who can read which Secret: the pods that mount it or take variables from it, and the accounts that may ask for it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,15 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A pod that reads a Secret: which, as whom, and whether as variables, which do not follow a change."""
+    """A pod that reads a Secret: which, as whom, and whether as variables, which do not follow a change.
+
+    `keys` are those that it takes, with the names it has for them; without any it takes them all.
+    """
 
     secret: Place
     reader: str
     variable: bool
+    keys: Mapping[str, str]
 
 
 def uses(manifest: Manifest) -> Iterator[Use]:
@@ -32,12 +36,13 @@ def uses(manifest: Manifest) -> Iterator[Use]:
         reader = _reader(manifest, pod)
         for volume in at(pod, "volumes", []):
             for name, items in _of_volume(volume):
-                if not items or any(at(item, "key") not in _PUBLIC for item in items):
-                    yield Use((namespace, name), reader, variable=False)
+                keys = {at(item, "key", ""): at(item, "path", "") for item in items}
+                if not keys or keys.keys() - set(_PUBLIC):
+                    yield Use((namespace, name), reader, variable=False, keys=keys)
         for sort in _SORTS:
             for container in at(pod, sort, []):
-                for name in _of_environment(container):
-                    yield Use((namespace, name), reader, variable=True)
+                for name, keys in _of_environment(container):
+                    yield Use((namespace, name), reader, variable=True, keys=keys)
 
 
 def readers(manifests: Sequence[Manifest]) -> dict[Place, set[str]]:
@@ -71,13 +76,13 @@ def _of_volume(volume: Manifest) -> Iterator[tuple[str, list[Any]]]:
             yield name, at(source, "secret.items", [])
 
 
-def _of_environment(container: Manifest) -> Iterator[str]:
+def _of_environment(container: Manifest) -> Iterator[tuple[str, dict[str, str]]]:
     for variable in at(container, "env", []):
         if name := at(variable, "valueFrom.secretKeyRef.name"):
-            yield name
+            yield name, {at(variable, "valueFrom.secretKeyRef.key", ""): at(variable, "name", "")}
     for source in at(container, "envFrom", []):
         if name := at(source, "secretRef.name"):
-            yield name
+            yield name, {}
 
 
 def _secrets_in(namespace: str, manifests: Sequence[Manifest]) -> Iterator[str]:

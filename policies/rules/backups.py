@@ -1,8 +1,8 @@
 """Backups: of everything, often enough, encrypted with a key that the store has not, and removed by nobody but their own Job."""
 
+import re
 from collections.abc import Iterator, Sequence
 
-from policies.containers import containers
 from policies.permissions import ROLES, Permissions, of_rbac, users
 from policies.powers import held, power
 from policies.recovery import (
@@ -24,9 +24,11 @@ from policies.recovery import (
 )
 from policies.rule import Manifest, Rule, StackRule, at
 from policies.schedules import longest_gap, seconds
+from policies.secrets import Place, uses
 
 _ROLES = ("backup", "snapshot", "drill", "restore")
 _KEY = "ENCRYPTION_KEY"
+_KEYS = (_KEY, "CIPHER_PASS")  # as pgBackRest calls it
 _WEEK = 7 * 86400
 _REMOVES = (power("delete deletecollection", "snapshot.storage.k8s.io", "volumesnapshots volumesnapshotcontents"),)
 
@@ -81,14 +83,21 @@ def _backs_up(manifest: Manifest) -> bool:
     return recovering(manifest) and said(manifest, ROLE) == "backup"
 
 
-def _keys(manifest: Manifest) -> list[str]:
-    """Return the variables of an object's containers that hold a key of backups, from a Secret."""
-    return [
-        at(variable, "name", "")
-        for container in containers(manifest)
-        for variable in at(container.spec, "env", [])
-        if at(variable, "name", "").endswith(_KEY) and at(variable, "valueFrom.secretKeyRef.name")
-    ]
+def _keys(manifest: Manifest) -> set[tuple[Place, str]]:
+    """Return each Secret, with the key in it, that an object's pods take as the key of backups: by the name that they have for it."""
+    return {
+        (use.secret, key)
+        for use in uses(manifest)
+        for key, name in use.keys.items()
+        if re.sub(r"\W", "_", name).upper().endswith(_KEYS)
+    }
+
+
+def _has_key(manifest: Manifest, known: set[tuple[Place, str]]) -> bool:
+    """Return whether an object's pods can read one of these, by whatever name, or with all else in the Secret."""
+    return any(
+        use.secret == secret and (not use.keys or key in use.keys) for use in uses(manifest) for secret, key in known
+    )
 
 
 def _encrypted(manifest: Manifest) -> Iterator[str]:
@@ -102,16 +111,13 @@ def _apart(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
     keepers = [each for each in manifests if keeps_data(each) and place(each) in owners]
     allowed = {user for each in (*mine, *keepers) for user in users(each)}
     stores = [service for job in mine for name, service in named(job, manifests) if name.endswith("_ENDPOINT")]
+    known = {key for manifest in manifests for key in _keys(manifest)}
     for manifest in manifests:
-        if _keys(manifest):
+        if _has_key(manifest, known):
             if any(behind(store, manifest) for store in stores):
                 yield manifest, "spec.template has the key of the backups that it keeps; take it away"
             elif not users(manifest) <= allowed:
                 yield manifest, "spec.template has the key of backups, but neither takes nor restores any; take it away"
-
-
-def _has_key(manifest: Manifest) -> bool:
-    return bool(_keys(manifest))
 
 
 def _removing(manifest: Manifest) -> bool:
@@ -189,7 +195,7 @@ BACKUP_RULES = (
         why="With the key beside what it opens, backups are as good as plain; an application that has it opens all of them.",
         box="backup-encryption",
         severity="critical",
-        about=_has_key,
+        about=lambda manifest: bool(_keys(manifest)),
         check=_apart,
     ),
     StackRule(
