@@ -1,9 +1,26 @@
-"""What stands behind a Service: the workloads whose pods it selects, and the labels and annotations that those pods carry."""
+"""What stands behind a Service: the pods that it sends to, by the labels that they have, or are given as they run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from policies.containers import templates, under
 from policies.rule import Manifest, at, namespace_of
+from policies.workloads import workloads
+
+_POD_NAME = "statefulset.kubernetes.io/pod-name"
+# Labels that a template need not have, for pods get them while they run: from Kubernetes' controllers, from Patroni, from Spilo.
+_GIVEN = ("apps.kubernetes.io/pod-index", "batch.kubernetes.io/job-completion-index", "role", "spilo-role")
+
+
+class Pods(Protocol):
+    """The pods of one template: their namespace, the labels that they have from the start, and the object they are of."""
+
+    @property
+    def namespace(self) -> str: ...  # noqa: D102
+    @property
+    def labels(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def manifest(self) -> Manifest: ...  # noqa: D102
 
 
 def pod_metadata(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
@@ -12,19 +29,28 @@ def pod_metadata(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
         yield under(path.rpartition(".")[0], "metadata"), metadata
 
 
+def sends_to(service: Manifest, pods: Pods) -> bool:
+    """Return whether a Service sends to any of some pods: to none without a selector.
+
+    A label that the template lacks is taken to be given later only where it is known who gives it: else a misspelt one selects all.
+    """
+    selector: Manifest = at(service, "spec.selector", {})
+    same = bool(selector) and pods.namespace == namespace_of(service)
+    return same and all(
+        pods.labels[key] == value if key in pods.labels else _given(pods.manifest, key, value)
+        for key, value in selector.items()
+    )
+
+
 def behind(service: Manifest, manifests: Sequence[Manifest]) -> list[Manifest]:
-    """Return the workloads whose pods a Service sends to: none for a Service without a selector."""
-    selector, namespace = at(service, "spec.selector", {}), namespace_of(service)
-    return [
-        each
-        for each in manifests
-        if selector
-        and at(each, "kind") not in ("Service", "ConfigMap", "Secret")
-        and namespace_of(each) == namespace
-        and any(_labelled(metadata, selector) for _path, metadata in pod_metadata(each))
-    ]
+    """Return the workloads whose pods a Service sends to."""
+    found = {id(each.manifest): each.manifest for each in workloads(manifests) if sends_to(service, each)}
+    return list(found.values())
 
 
-def _labelled(metadata: Manifest, selector: Manifest) -> bool:
-    labels = at(metadata, "labels", {})
-    return all(key in labels and labels[key] == value for key, value in selector.items())
+def _given(manifest: Manifest, key: str, value: Any) -> bool:
+    """Return whether a pod of an object gets a label that its template does not have."""
+    if key == _POD_NAME and at(manifest, "kind") == "StatefulSet":
+        name = at(manifest, "metadata.name", "")
+        return value in [f"{name}-{ordinal}" for ordinal in range(int(at(manifest, "spec.replicas", 1)))]
+    return key in _GIVEN

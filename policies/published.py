@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from policies.backends import sends_to
 from policies.containers import containers
 from policies.edge import OPAQUE_ROUTES, ROUTES, backends
 from policies.reachability import Network
@@ -19,7 +20,7 @@ def published(manifest: Manifest) -> bool:
 def facing(network: Network, manifests: Sequence[Manifest]) -> list[Pod]:
     """Return the pods that whoever is outside reaches with nothing of the program between: behind such a Service, or on a node."""
     services = [manifest for manifest in manifests if published(manifest)]
-    return [pod for pod in network.pods if on_node(pod) or any(behind(service, pod) for service in services)]
+    return [pod for pod in network.pods if on_node(pod) or any(sends_to(service, pod) for service in services)]
 
 
 def routed(network: Network, manifests: Sequence[Manifest]) -> list[Pod]:
@@ -30,14 +31,7 @@ def routed(network: Network, manifests: Sequence[Manifest]) -> list[Pod]:
         for manifest in manifests
         if at(manifest, "kind") == "Service" and (namespace_of(manifest), at(manifest, "metadata.name")) in backends
     ]
-    return [pod for pod in network.pods if any(behind(service, pod) for service in services)]
-
-
-def behind(service: Manifest, pod: Pod) -> bool:
-    """Return whether a Service may have a pod behind it: a label that the template lacks may be given to it as it runs."""
-    selector = at(service, "spec.selector", {})
-    same = all(pod.labels.get(key, value) == value for key, value in selector.items())
-    return bool(selector) and same and pod.namespace == namespace_of(service)
+    return [pod for pod in network.pods if any(sends_to(service, pod) for service in services)]
 
 
 def on_node(pod: Pod) -> bool:

@@ -7,7 +7,6 @@
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from policies.clients import Server, environment, names
 from policies.containers import containers, pods
@@ -114,15 +113,6 @@ def named(manifest: Manifest, manifests: Sequence[Manifest]) -> Iterator[tuple[s
     services = [(Server(*place(each)), each) for each in manifests if at(each, "kind") == "Service"]
     for name, value in variables(manifest):
         yield from ((name, each) for server, each in services if names(server, name, value, here))
-
-
-def behind(service: Manifest, workload: Manifest) -> bool:
-    """Return whether a Service leads to a workload's pods."""
-    labels: dict[str, Any] = at(workload, "spec.template.metadata.labels", {})
-    wanted: dict[str, Any] = at(service, "spec.selector", {})
-    # A label that only the program in the pod sets, as the one of a primary, is in no template.
-    known = {key: value for key, value in wanted.items() if key in labels}
-    return place(service)[0] == place(workload)[0] and bool(known) and known.items() <= labels.items()
 
 
 def has_claim(manifest: Manifest) -> bool:

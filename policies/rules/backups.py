@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from policies.backends import behind
 from policies.permissions import ROLES, Permissions, of_rbac, users
 from policies.powers import held, power
 from policies.recovery import (
@@ -10,7 +11,6 @@ from policies.recovery import (
     OF,
     POINT,
     ROLE,
-    behind,
     gap,
     jobs,
     keeps_data,
@@ -43,7 +43,7 @@ def _covered(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
             yield keeper, f"metadata.name has no backup; {fix}"
         for job in found:
             if at(keeper, "kind") == "StatefulSet" and not any(
-                behind(service, keeper) for _name, service in named(job, manifests)
+                behind(service, [keeper]) for _name, service in named(job, manifests)
             ):
                 yield (
                     job,
@@ -114,7 +114,7 @@ def _apart(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
     known = {key for manifest in manifests for key in _keys(manifest)}
     for manifest in manifests:
         if _has_key(manifest, known):
-            if any(behind(store, manifest) for store in stores):
+            if any(behind(store, [manifest]) for store in stores):
                 yield manifest, "spec.template has the key of the backups that it keeps; take it away"
             elif not users(manifest) <= allowed:
                 yield manifest, "spec.template has the key of backups, but neither takes nor restores any; take it away"

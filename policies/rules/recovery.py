@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+from policies.backends import behind
 from policies.permissions import users
 from policies.recovery import (
     NOT_NEEDED,
     OF,
     POINT,
     ROLE,
-    behind,
     gap,
     has_claim,
     jobs,
@@ -75,7 +75,7 @@ def _no_cycle(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
     for keeper in kept(manifests):
         for job in jobs(keeper, manifests, "backup", "drill"):
             for name, service in named(job, manifests):
-                if name.endswith("_ENDPOINT") and at(keeper, "kind") == "StatefulSet" and behind(service, keeper):
+                if name.endswith("_ENDPOINT") and at(keeper, "kind") == "StatefulSet" and behind(service, [keeper]):
                     yield job, "spec.jobTemplate puts the backup where it comes from; name another store"
 
 

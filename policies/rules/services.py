@@ -3,13 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from policies.backends import sends_to
 from policies.containers import Container
 from policies.rule import Manifest, StackRule, at, kinds, namespace_of
 from policies.workloads import Workload, serving, workloads
 
-_POD_NAME = "statefulset.kubernetes.io/pod-name"
-# Labels that pods get while they run: from the StatefulSet's controller, and from Patroni.
-_GIVEN = (_POD_NAME, "apps.kubernetes.io/pod-index", "role")
 _USUAL_GRACE = 30
 
 
@@ -17,25 +15,10 @@ def _selecting(manifest: Manifest) -> bool:
     return at(manifest, "kind") == "Service" and bool(at(manifest, "spec.selector", {}))
 
 
-def _behind(service: Manifest, workload: Workload) -> bool:
-    """Return whether a Service sends to pods of a workload."""
-    wanted: Manifest = at(service, "spec.selector", {})
-    own = {key: value for key, value in wanted.items() if key not in _GIVEN}
-    if namespace_of(service) != workload.namespace or not own:
-        return False
-    if any(workload.labels.get(key) != value for key, value in own.items()):
-        return False
-    return _POD_NAME not in wanted or wanted[_POD_NAME] in _instances(workload)
-
-
-def _instances(workload: Workload) -> list[str]:
-    return [f"{workload.name}-{ordinal}" for ordinal in range(int(at(workload.manifest, "spec.replicas", 1)))]
-
-
 def _one_workload(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
     for service in manifests:
         if _selecting(service):
-            found = [workload for workload in workloads(manifests) if _behind(service, workload)]
+            found = [workload for workload in workloads(manifests) if sends_to(service, workload)]
             if len(found) != 1:
                 yield service, f"spec.selector means pods of {len(found)} workloads; give it the labels of one"
             elif not all(_ports(port, found[0]) for port in at(service, "spec.ports", [])):
@@ -59,7 +42,7 @@ def _served(manifests: Sequence[Manifest]) -> Iterator[tuple[Workload, Container
     services = [manifest for manifest in manifests if _selecting(manifest)]
     for workload in workloads(manifests):
         for service in services:
-            if _behind(service, workload):
+            if sends_to(service, workload):
                 for port in at(service, "spec.ports", []):
                     for container in _ports(port, workload):
                         if (id(workload.manifest), container.path) not in seen:
@@ -96,7 +79,7 @@ def _named_pods(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]
 def _headless(service: Manifest, wanted: tuple[str, str], workload: Workload) -> bool:
     if at(service, "kind") != "Service" or (namespace_of(service), at(service, "metadata.name", "")) != wanted:
         return False
-    return at(service, "spec.clusterIP") == "None" and _behind(service, workload)
+    return at(service, "spec.clusterIP") == "None" and sends_to(service, workload)
 
 
 SERVICE_RULES = (

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from policies.recovery import behind, gap, jobs, kept, lost
+from policies.recovery import gap, jobs, kept, lost
 
 Manifest = dict[str, Any]
 
@@ -96,20 +96,3 @@ def test_without_a_backup_all_is_lost() -> None:
     servers, configuration, _job = of_patroni({"archive_mode": "on", "archive_timeout": "60s"})
     assert lost(servers, [configuration]) is None
     assert lost(keeper(), [cron("0 */6 * * *")]) == 6 * HOUR
-
-
-@pytest.mark.parametrize(
-    ("selector", "namespace", "leads"),
-    [
-        ({"app": "main"}, "data", True),
-        ({"app": "main", "role": "primary"}, "data", True),
-        ({"app": "main", "tier": "other"}, "data", False),
-        ({"app": "other"}, "data", False),
-        ({"role": "primary"}, "data", False),
-        ({}, "data", False),
-        ({"app": "main"}, "app", False),
-    ],
-)
-def test_a_service_leads_to_pods_of_its_labels(selector: Manifest, namespace: str, leads: bool) -> None:
-    service = {"kind": "Service", "metadata": metadata("s", namespace), "spec": {"selector": selector}}
-    assert behind(service, keeper()) is leads
