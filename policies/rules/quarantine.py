@@ -16,6 +16,9 @@ def _isolates(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
     network = Network.of(manifests)
     key, value = LABEL
     for pod in network.pods:
+        if pod.host_network:
+            yield pod.manifest, "hostNetwork puts the pod where no label takes it off the network; leave it out"
+            continue
         labelled = replace(pod, labels={**pod.labels, key: value})
         selecting = [policy for policy in network.policies.get(pod.namespace, ()) if policy.selects(labelled.labels)]
         for way in BOTH:

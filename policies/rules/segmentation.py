@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 
 from policies.containers import has_pods
 from policies.edge import OPAQUE_ROUTES, ROUTES
-from policies.published import facing, published, routed
+from policies.published import facing, on_node, published, routed
 from policies.ranges import ALL_PORTS, PRIVATE, Ranges
 from policies.reachability import Network
 from policies.rule import THE_STACK, Manifest, StackRule, at, kinds
 from policies.rules.network import BOTH, blocks
-from policies.running import Pod
+from policies.running import Pod, running
 from policies.tiers import OUTSIDE, TIERS
 
 _FILE = "policies/tiers.yaml"
@@ -76,7 +76,7 @@ def _blast(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
         elif len(way) == 1 and pod.namespace in TIERS.behind:
             yield (
                 pod.manifest,
-                "metadata.labels have a Service or a route from outside; put a server of another tier before it",
+                "metadata.labels have a Service, a route or the node open the pod to the outside; put a server of another tier first",
             )
     for edge in network.edges:
         tier = edge.target.namespace
@@ -92,7 +92,9 @@ def _blast(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
 
 
 def _about_facing(manifest: Manifest) -> bool:
-    return published(manifest) or at(manifest, "kind") in ("Ingress", *ROUTES, *OPAQUE_ROUTES)
+    """Return whether an object lets somebody outside in: a Service, a route, or a pod on its node's own address."""
+    routes = at(manifest, "kind") in ("Ingress", *ROUTES, *OPAQUE_ROUTES)
+    return published(manifest) or routes or any(on_node(pod) for pod in running(manifest))
 
 
 def _egress(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
