@@ -87,7 +87,9 @@ REMOVES_RECORDS = (
     power("delete deletecollection", "", "events pods/log"),
     power("delete deletecollection", "events.k8s.io", "events"),
 )
+REMOVES_DATA = (power("delete deletecollection", "", "persistentvolumeclaims persistentvolumes namespaces"),)
 CONFIGURES = (power(_CHANGE, "", "configmaps"),)
+# Pod Security and the bindings of admission policies go by the labels of a namespace.
 LIFTS_POD_SECURITY = (power("update patch", "", "namespaces"),)
 STOPS_PODS = (
     power("delete deletecollection update patch", "", "pods"),

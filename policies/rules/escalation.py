@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from policies import powers
-from policies.permissions import BINDINGS, ROLES, Permissions, Subject, accounts, of_rbac
+from policies.permissions import BINDINGS, ROLES, Permissions, Subject, accounts, of_rbac, role_key
 from policies.powers import Power, held, named
 from policies.rule import THE_STACK, Manifest, StackRule, at
 from policies.takeover import SYSTEM, Step, Takeover
@@ -70,12 +70,14 @@ def _alone(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
 
 
 def _gives(some: Sequence[Power], *, unless_named: bool = False) -> Callable[[Manifest], bool]:
-    """Return what tells whether an object is a role with one of some powers."""
+    """Return what tells whether an object is a role with one of some powers, or binds such a one of the API server's own."""
+    built_in = Permissions(())
 
     def gives(manifest: Manifest) -> bool:
-        return of_rbac(manifest, *ROLES) and any(
-            True for rule in at(manifest, "rules", []) for _power in held(rule, some, unless_named=unless_named)
-        )
+        rules = at(manifest, "rules", []) if of_rbac(manifest, *ROLES) else ()
+        if _is_binding(manifest):
+            rules = built_in.rules(role_key(manifest))
+        return any(True for rule in rules for _power in held(rule, some, unless_named=unless_named))
 
     return gives
 

@@ -102,13 +102,16 @@ RIGHT_RULES = (
     ),
     Rule(
         name="role-leaves-admission-alone",
-        description="No role can change webhooks, admission policies, resource definitions or API services.",
-        why="A webhook sees and changes every object before it is stored; without the policies anything is admitted.",
+        description="No role can change webhooks, admission policies, the labels of namespaces, resource definitions or API services.",
+        why="A webhook sees and changes every object before it is stored; without the policies, or the labels, anything is admitted.",
         box="authorization",
         controls=("cis:5.1.12", "nsa:C-0036", "nsa:C-0039", "checkov:CKV_K8S_155", "trivy:KSV-0114"),
-        about=_is_cluster_role,
+        about=_is_role,  # a namespace's own roles hold for the namespace itself
         severity="high",
-        check=_without((*powers.CHANGES_ADMISSION, *powers.LIFTS_ADMISSION), "let the program change them"),
+        check=_without(
+            (*powers.CHANGES_ADMISSION, *powers.LIFTS_ADMISSION, *powers.LIFTS_POD_SECURITY),
+            "let the program change them",
+        ),
     ),
     Rule(
         name="role-issues-no-credentials",
@@ -129,6 +132,16 @@ RIGHT_RULES = (
         about=_is_cluster_role,
         severity="high",
         check=_without(powers.MAKES_VOLUMES, "make PersistentVolumeClaims of a storage class"),
+    ),
+    Rule(
+        name="role-removes-no-data",
+        description="No role can remove claims, volumes or namespaces.",
+        why="A namespace goes with all that is in it, and a claim with its disk where the class has it so: one request is enough.",
+        box="authorization",
+        controls=("nsa:C-0007",),
+        about=_is_role,
+        severity="high",
+        check=_without(powers.REMOVES_DATA, "let the program, or a person, remove them"),
     ),
     Rule(
         name="role-leaves-traffic-alone",
