@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from policies.recovery import claims_of_sets
 from policies.references import claims
 from policies.rule import Manifest, Rule, StackRule, at
 
@@ -27,14 +28,14 @@ def _volumes_kept(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str
         for manifest in manifests
         if at(manifest, "kind") == "StorageClass" and at(manifest, "reclaimPolicy", "Delete") == "Retain"
     }
-    sets = [manifest for manifest in manifests if _has_claims(manifest)]
-    of_sets = {(place, name) for place, name, _spec in claims(sets)}
+    of_a_set = claims_of_sets(manifests)
     for manifest in manifests:
         if _holds_data(manifest):
-            for place, name, spec in claims([manifest]):
-                # What only changes a set's claim, as its size, is judged with the set.
-                changed = not _has_claims(manifest) and (place, name) in of_sets
-                if not changed and at(spec, "storageClassName", "") not in kept:
+            for _place, name, spec in claims([manifest]):
+                named = at(spec, "storageClassName")
+                # What only changes a set's claim, as its size, is judged with the set, however many pods the set has now.
+                changed = named is None and not _has_claims(manifest) and of_a_set(manifest)
+                if not changed and named not in kept:
                     yield manifest, f"spec has {name} of a class that deletes it; name one with reclaimPolicy: Retain"
 
 
