@@ -70,8 +70,9 @@ def _host_process(manifest: Manifest) -> Iterator[str]:
 
 
 def _host_path_claims(manifest: Manifest) -> Iterator[str]:
-    if has(at(manifest, "spec", {}), "hostPath"):
-        yield "spec.hostPath is a folder of the node; use a storage class whose driver makes volumes"
+    for key in ("hostPath", "local"):
+        if has(at(manifest, "spec", {}), key):
+            yield f"spec.{key} is a folder of a node; use a storage class whose driver makes volumes"
 
 
 def _runtime_socket(manifest: Manifest) -> Iterator[str]:
