@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from policies.cidrs import whole_internet
 from policies.containers import pods
 from policies.edge import entry, exposure
+from policies.ranges import whole_internet
 from policies.rule import Manifest, at, namespace_of
 
 _NOT_OUTSIDE = {"cluster", "host", "remote-node", "health", "kube-apiserver", "ingress", "init", "none", "unmanaged"}

@@ -82,6 +82,18 @@ def address(text: str) -> tuple[str, int]:
     return f"IPv{found.version}", int(found)
 
 
+_LARGEST = {"IPv4": 2**24, "IPv6": 2**112}
+"""How many addresses can be somebody's own, a /8 or a /16: a tenth of the Internet is nobody's office."""
+
+
+def whole_internet(cidrs: Iterable[str]) -> bool:
+    """Return whether networks together take in what no one organisation has: 0.0.0.0/0, its halves, its quarters.
+
+    Raise ValueError for what is no network.
+    """
+    return any(last - first >= _LARGEST[family] for family, first, last in addresses(*cidrs).ranges)
+
+
 _NOT_THE_INTERNET = (
     "0.0.0.0/8",
     "10.0.0.0/8",

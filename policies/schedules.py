@@ -1,6 +1,5 @@
-"""How long it is, at the longest, between two times of a schedule; and how long what is written as a duration is."""
+"""How long it is, at the longest, between two times of a schedule."""
 
-import re
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from functools import cache
@@ -20,17 +19,9 @@ _NAMES = {
     3: ("", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
     4: ("sun", "mon", "tue", "wed", "thu", "fri", "sat"),
 }
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 # After 28 years the days of the week fall on the same dates again; where dates do not matter, one week tells all.
 _FIRST, _DAYS, _WEEK = date(2001, 1, 1), (date(2029, 1, 1) - date(2001, 1, 1)).days, 7
-
-
-def seconds(duration: str) -> int:
-    """Return how long `2160h`, `1h30m` or `30d` is; raise ValueError for what is no duration."""
-    if not re.fullmatch(r"(\d+[smhd])+", duration):
-        raise ValueError("no duration")
-    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([smhd])", duration))
 
 
 def longest_gap(schedules: Sequence[str]) -> int:

@@ -6,23 +6,19 @@ from typing import Any, cast
 
 from policies.alert_routes import may_tell, native
 from policies.alerts import Alert, Tree, alerts, alerts_of, has_rules, routes, watched
+from policies.durations import seconds
 from policies.programs import parsed, programs, service, services
 from policies.rule import THE_STACK, Manifest, Rule, StackRule, Unreadable, at, kinds, namespace_of
 from policies.selectors import matcher
 
 _SEVERITIES = ("critical", "warning", "info", "none")
 _HEARTBEAT = re.compile(r"^\(?vector\(\d+\)\)?$")
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 _LONGEST = {"critical": 3600.0}
 _SELECTORS = {"PrometheusRule": "rule", "ServiceMonitor": "serviceMonitor", "PodMonitor": "podMonitor"}
 _DROPPING = ("drop", "keep", "dropequal", "keepequal")
 _CREDENTIAL = re.compile(r"(password|secret|token|credentials|_key|slack_api_url|webhook_url)$")
 
 Stack = Sequence[Manifest]
-
-
-def _seconds(duration: str) -> float:
-    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)(ms|[smhdwy])", duration))
 
 
 def _described(manifest: Manifest) -> Iterator[str]:
@@ -45,7 +41,7 @@ def _waiting(alert: Alert, severity: str) -> Iterator[str]:
     wait = at(alert.rule, "for")
     if wait is None:
         yield f"{alert.path}.for is missing; say for how long it must hold, 0s if a moment is enough"
-    elif _seconds(str(wait)) > _LONGEST.get(severity, 86400.0):
+    elif seconds(str(wait)) > _LONGEST.get(severity, 86400.0):
         yield f"{alert.path}.for is longer than anybody can wait; make it an hour at most for a critical one, a day for others"
 
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
-from policies.cidrs import whole_internet
 from policies.edge import Edge, Route, entry, exposure, is_gateway, is_route, once
+from policies.ranges import whole_internet
 from policies.rule import Manifest, Rule, StackRule, at, kinds
 
 ANONYMOUS = "anonymous"

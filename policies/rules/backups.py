@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from policies.backends import behind
+from policies.durations import seconds
 from policies.permissions import ROLES, Permissions, of_rbac, users
 from policies.powers import held, power
 from policies.recovery import (
@@ -23,7 +24,7 @@ from policies.recovery import (
     variables,
 )
 from policies.rule import Manifest, Rule, StackRule, at
-from policies.schedules import longest_gap, seconds
+from policies.schedules import longest_gap
 from policies.secrets import Place, uses
 
 _ROLES = ("backup", "snapshot", "drill", "restore")

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from policies.durations import seconds
 from policies.rule import Manifest, Rule, StackRule, at
-from policies.schedules import seconds
 
 _GROUP = "cert-manager.io/"
 _DAYS = 86400

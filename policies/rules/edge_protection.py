@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from policies.durations import seconds
 from policies.edge import EXPOSURES, Edge, Route, exposure, identity, is_gateway, is_route, once
+from policies.quantities import quantity
 from policies.rule import Manifest, StackRule, at
 from policies.rules.exposure import COMPONENT
-from policies.units import seconds, size
 
 MOST_REQUESTS = 100
 """How many requests a second one client may make of one route. A page with all its parts asks for fewer."""
@@ -78,9 +79,9 @@ def _unbounded(policy: Manifest) -> Iterator[tuple[str, str]]:
             yield name, f"timeout.http.{field} to at most {most}s"
     if at(policy, "connection.connectionLimit.value", 0) < 1:
         yield "how many connections there are", "connection.connectionLimit.value"
-    if not size(at(policy, "connection.bufferLimit")):
+    if not quantity(at(policy, "connection.bufferLimit", 0)):
         yield "what is kept in memory for a connection", "connection.bufferLimit"
-    if size(at(policy, "headers.maxRequestHeaderLimit")) > WIDEST_HEADERS:
+    if quantity(at(policy, "headers.maxRequestHeaderLimit", 0)) > WIDEST_HEADERS:
         yield "how long the headers are", f"headers.maxRequestHeaderLimit to at most {WIDEST_HEADERS // 1024}Ki"
 
 

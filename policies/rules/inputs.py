@@ -5,8 +5,8 @@ from typing import Any
 
 from policies.backends import behind, pod_metadata
 from policies.edge import Edge, Route, covers, entry, identity, is_route, once, selects
+from policies.quantities import quantity
 from policies.rule import Manifest, Rule, StackRule, Unreadable, at, kinds
-from policies.units import size
 
 LARGEST_BODY = 100 * 2**20
 """In bytes. What is larger, as an upload, goes to the object store by an address that is signed."""
@@ -19,7 +19,8 @@ def _bounded(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
     edge = Edge(manifests)
 
     def complaints(route: Route) -> Iterator[str]:
-        if not 0 < size(at(edge.policy("BackendTrafficPolicy", route), "requestBuffer.limit")) <= LARGEST_BODY:
+        policy = edge.policy("BackendTrafficPolicy", route)
+        if not 0 < quantity(at(policy, "requestBuffer.limit", 0)) <= LARGEST_BODY:
             fix = f"set requestBuffer.limit to at most {LARGEST_BODY // 2**20}Mi in the BackendTrafficPolicy in force"
             yield f" takes bodies of any size; {fix}"
         if at(route.object, "kind") == "HTTPRoute":

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from policies.backends import behind
+from policies.durations import seconds
 from policies.permissions import users
 from policies.recovery import (
     NOT_NEEDED,
@@ -20,7 +21,6 @@ from policies.recovery import (
     said,
 )
 from policies.rule import Manifest, StackRule, at
-from policies.schedules import seconds
 from policies.secrets import uses
 
 _MONTH = 30 * 86400

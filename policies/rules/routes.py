@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from policies.backends import behind
+from policies.durations import seconds
 from policies.edge import (
     EXPOSURES,
     GATEWAY_GROUP,
@@ -18,7 +19,6 @@ from policies.edge import (
     once,
 )
 from policies.rule import Manifest, StackRule, at, kinds
-from policies.units import seconds
 
 LONGEST_ANSWER = 120
 """In how many seconds an answer has to be there."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from policies.schedules import longest_gap, seconds
+from policies.schedules import longest_gap
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -62,16 +62,3 @@ def test_the_longest_gap_is_found(schedules: list[str], gap: int) -> None:
 def test_what_never_comes_is_no_schedule(schedule: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         longest_gap([schedule])
-
-
-@pytest.mark.parametrize(
-    ("text", "length"), [("60s", 60), ("2160h", 90 * DAY), ("1h30m", 90 * MINUTE), ("30d", 30 * DAY)]
-)
-def test_a_duration_is_read(text: str, length: int) -> None:
-    assert seconds(text) == length
-
-
-@pytest.mark.parametrize("text", ["", "1", "h", "-1h", "1.5h", "1 h", "1w", "24h "])
-def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no duration"):
-        seconds(text)
