@@ -2,6 +2,7 @@
 
 from policies.rule import AnyRule
 from policies.rules.accounts import ACCOUNT_RULES
+from policies.rules.admission import ADMISSION_RULES
 from policies.rules.alerts import ALERT_RULES
 from policies.rules.authentication import AUTHENTICATION_RULES
 from policies.rules.availability import AVAILABILITY_RULES
@@ -83,6 +84,7 @@ _JUDGING: tuple[AnyRule, ...] = (
     *ROUTE_RULES,
     *AUTHENTICATION_RULES,
     *INPUT_RULES,
+    *ADMISSION_RULES,
     *SECRET_RULES,
     *CERTIFICATE_RULES,
     *ENCRYPTION_RULES,

@@ -1,18 +1,13 @@
 """Input validation: what is too large, of the wrong method, origin or shape is refused before a program sees it."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from policies.backends import behind, pod_metadata
-from policies.edge import Edge, Route, covers, entry, identity, is_route, once, selects
+from policies.edge import Edge, Route, covers, entry, is_route, once
 from policies.quantities import quantity
-from policies.rule import Manifest, Rule, StackRule, Unreadable, at, kinds
+from policies.rule import Manifest, Rule, StackRule, at, kinds
 
 LARGEST_BODY = 100 * 2**20
 """In bytes. What is larger, as an upload, goes to the object store by an address that is signed."""
-
-_WEBHOOKS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
-_INJECTED = ("cert-manager.io/inject-ca-from", "cert-manager.io/inject-ca-from-secret")
 
 
 def _bounded(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
@@ -78,54 +73,6 @@ def _structural(manifest: Manifest) -> Iterator[str]:
         yield "spec.preserveUnknownFields takes fields that nobody described; remove it"
 
 
-def _admission(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
-    namespaces = [each for each in manifests if at(each, "kind") == "Namespace"]
-    for manifest in manifests:
-        if at(manifest, "kind") in _WEBHOOKS:
-            for index, webhook in enumerate(at(manifest, "webhooks", [])):
-                for text in (*_closed(webhook, manifest, namespaces), *_available(webhook, manifests)):
-                    yield manifest, f"webhooks[{index}]{text}"
-        elif (
-            at(manifest, "kind") == "ValidatingAdmissionPolicy" and at(manifest, "spec.failurePolicy", "Fail") != "Fail"
-        ):
-            yield manifest, "spec.failurePolicy lets in what it cannot judge; set it to Fail"
-
-
-def _closed(webhook: Manifest, manifest: Manifest, namespaces: list[Manifest]) -> Iterator[str]:
-    if at(webhook, "failurePolicy", "Fail") != "Fail":
-        yield ".failurePolicy lets everything in while the webhook is away; set it to Fail"
-    if at(webhook, "timeoutSeconds", 10) > 10:
-        yield ".timeoutSeconds holds up the API server; set it to 10 at most"
-    annotations = at(manifest, "metadata.annotations", {})
-    bundle = at(webhook, "clientConfig", {}).get("caBundle")
-    # That there is one is enough; it is often made by what makes the certificate, and known only then.
-    if not (isinstance(bundle, Unreadable) or bundle) and not any(annotations.get(key) for key in _INJECTED):
-        yield ".clientConfig does not say whose certificates are believed; set caBundle, or have cert-manager inject it"
-    for namespace in namespaces:
-        labels = {**at(namespace, "metadata.labels", {}), "kubernetes.io/metadata.name": identity(namespace)[1]}
-        if not selects(at(webhook, "namespaceSelector", {}), labels):
-            yield f".namespaceSelector leaves out the namespace {identity(namespace)[1]}; leave out none of the stack's"
-
-
-def _available(webhook: Manifest, manifests: Sequence[Manifest]) -> Iterator[str]:
-    wanted = at(webhook, "clientConfig.service")
-    if wanted is None:
-        yield ".clientConfig.url is a server that the stack does not run; name a Service"
-        return
-    place = (at(wanted, "namespace"), at(wanted, "name"))
-    services = [each for each in manifests if at(each, "kind") == "Service" and identity(each) == place]
-    workloads = [each for service in services for each in behind(service, manifests)]
-    if not workloads or any(at(each, "spec.replicas", 1) < 2 for each in workloads):
-        yield ".clientConfig.service has not two pods behind it, so a restart stops every change; run two replicas"
-    budgets = [
-        each for each in manifests if at(each, "kind") == "PodDisruptionBudget" and identity(each)[0] == place[0]
-    ]
-    for workload in workloads:
-        labels: list[dict[str, Any]] = [at(metadata, "labels", {}) for _path, metadata in pod_metadata(workload)]
-        if not any(selects(at(budget, "spec.selector", {}), each) for budget in budgets for each in labels):
-            yield ".clientConfig.service may lose all its pods when nodes are drained; add a PodDisruptionBudget"
-
-
 def _is_own_definition(manifest: Manifest) -> bool:
     """Return whether an object defines a kind of this platform's: those of others come as they are."""
     own = at(manifest, "kind") == "CustomResourceDefinition"
@@ -161,15 +108,5 @@ INPUT_RULES = (
         about=_is_own_definition,
         severity="medium",
         check=_structural,
-    ),
-    StackRule(
-        name="admission-fails-closed",
-        description="What judges objects on their way in refuses what it cannot judge, leaves no namespace out, and is always there.",
-        why="Whoever brings the webhook down, or writes into the namespace it leaves out, has everything let in.",
-        box="input-validation",
-        controls=("nsa:C-0036", "nsa:C-0039"),
-        about=kinds(*_WEBHOOKS, "ValidatingAdmissionPolicy"),
-        severity="high",
-        check=_admission,
     ),
 )
