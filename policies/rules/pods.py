@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from policies.commands import changes_itself
 from policies.containers import Container, containers, has, has_pods, pods, under, volumes
 from policies.rule import Manifest, Rule, at, kinds
 
@@ -14,17 +15,6 @@ _COMMANDS = (
     *("command", "args", "livenessProbe.exec.command", "readinessProbe.exec.command", "startupProbe.exec.command"),
     *("lifecycle.postStart.exec.command", "lifecycle.preStop.exec.command"),
 )
-_STARTS_WORD = r"(?:^|[\s;&|(`'\"/])"
-_OPTIONS = r"(?:-\S+\s+(?:[^-\s]\S*\s+)?)*"
-_CHANGES = (
-    rf"{_STARTS_WORD}(?:sudo|doas)\s",
-    r"\b(?:curl|wget)\b(?:\\\n|[^|;\n])*\|\s*(?:\S*/)?(?:(?:a|ba|da|k|z)?sh|python3?|perl|ruby|node)\b",
-    r"(?:\$\(|<\(|`)\s*(?:curl|wget)\b",
-    rf"{_STARTS_WORD}(?:apt|apt-get|aptitude|dnf|microdnf|yum|zypper|pip3?|pipx|npm|gem|cargo|go)\s+{_OPTIONS}(?:install|update|i)\b",
-    rf"{_STARTS_WORD}apk\s+{_OPTIONS}(?:add|update|upgrade)\b",
-    rf"{_STARTS_WORD}git\s+{_OPTIONS}(?:clone|fetch|pull)\b",
-)
-_CHANGING = re.compile("|".join(_CHANGES))
 _GIT_SYNC = re.compile(r"(?:^|/)git-sync(?:[:@]|$)")
 
 
@@ -76,7 +66,7 @@ def _words(container: Container) -> Iterator[str]:
 
 def _as_built(manifest: Manifest) -> Iterator[str]:
     for container in containers(manifest):
-        if any(_CHANGING.search(words) for words in _words(container)):
+        if any(changes_itself(words) for words in _words(container)):
             yield f"{container.path} gets itself programs or rights as it starts; build them into the image"
         if _GIT_SYNC.search(at(container.spec, "image", "")):
             yield f"{container.path} runs what is in a repository at the moment; build it into the image"
