@@ -102,11 +102,13 @@ class _Pack:
         return validate
 
     def _shown(self, args: StackValidationArgs, report: ReportViolation) -> None:
+        shown = dict[tuple[str, str], list[str]]()  # what breaks a rule for the same reason is one line
         for finding in self._of_exempted(args):
             if exemption := exemptions.suppressed(finding, self.exempted, self.today()):
                 until = f"until {exemption.expires} by {exemption.approver}: {exemption.reason}"
-                named = f"{finding.rule} ({self.severities[finding.rule]})"
-                report(f"{named}: {finding.resource}: {finding.message} (exempted {until})", None)
+                shown.setdefault((finding.rule, until), []).append(f"{finding.resource}: {finding.message}")
+        for (rule, until), breaches in shown.items():
+            report(f"{rule} ({self.severities[rule]}): {'; '.join(breaches)} (exempted {until})", None)
 
     def _kept(self, args: StackValidationArgs, report: ReportViolation) -> None:
         for finding in exemptions.complaints(self.exempted, self._of_exempted(args), self.today()):

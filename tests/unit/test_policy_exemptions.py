@@ -28,6 +28,9 @@ ENTRY: dict[str, Any] = {
 }
 
 
+OTHERS = {"more": ENTRY["reason"], "last": "writes a file of its own"}
+
+
 def broken() -> list[Manifest]:
     where = (0, "spec", "template", "spec", "containers", 0, "securityContext", "readOnlyRootFilesystem")
     return replaced(compliant(), where, new=False)
@@ -58,6 +61,18 @@ def test_on_its_last_day_it_suppresses_and_shows_the_breach(directory: Path) -> 
     assert (said.rule, said.level) == ("exempted", "advisory")
     assert "pod-read-only (high): Deployment app/api: spec.template" in said.message
     assert "until 2027-04-30 by security: writes its own configuration" in said.message
+
+
+def test_what_breaks_a_rule_for_one_reason_is_shown_in_one_line(directory: Path) -> None:
+    other, last = ({**ENTRY, "resource": f"Deployment app/{name}", "reason": why} for name, why in OTHERS.items())
+    (directory / "exemptions.yaml").write_text(yaml.safe_dump([ENTRY, other, last]))
+    first, *rest = broken()
+    more = [{**first, "metadata": {**first["metadata"], "name": name}} for name in OTHERS]
+    served = Pack(directory=directory, today=lambda: TODAY)
+    messages = [said.message for said in served.analyze_stack([first, *more, *rest]) if said.rule == "exempted"]
+    assert len(messages) == 2
+    assert sum("Deployment app/api: spec" in each and "; Deployment app/more: spec" in each for each in messages) == 1
+    assert [each.count("(exempted until") for each in messages] == [1, 1]
 
 
 def test_the_day_after_the_breach_is_one_again(directory: Path) -> None:
