@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from policies.cidrs import whole_internet
 from policies.edge import Edge
+from policies.ranges import whole_internet
 from policies.rule import Manifest, Rule, StackRule, at, kinds
 from policies.rules.exposure import of_gateway
 from policies.rules.pod_host import POD_HOST_RULES
