@@ -89,8 +89,8 @@ def namespace_of(manifest: Manifest) -> str:
 class Described:
     """What is known of any rule: its name, what holds in one sentence, and why: what an attacker or a bad day makes of a breach.
 
-    `box` is one of policies.boxes.BOXES. `controls` are the frameworks' own numbers for it, as `cis:5.2.2`, `pss:baseline`,
-    `nsa:C-0057`. `severity` says how bad a breach is; whether it stops a run is for the stack's levels to say.
+    `box` is one of policies.boxes.BOXES. `controls` are the frameworks' own numbers for it, as `cis:5.2.2`, `pss:privileged`,
+    each with a title in `controls.yaml`. `severity` says how bad a breach is; whether it stops a run is for the stack's levels to say.
     """
 
     name: str

@@ -215,7 +215,6 @@ DATABASE_RULES: tuple[Rule | StackRule, ...] = (
         why="One pod that is taken over, or one forgotten port, is enough to read everything.",
         box="database-security",
         severity="critical",
-        controls=("nsa:C-0012",),
         about=has_pods,
         check=_closed,
     ),

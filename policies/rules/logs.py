@@ -182,7 +182,7 @@ LOG_RULES: tuple[StackRule, ...] = (
         why="After a break-in nobody knows which secrets were read; or the log itself hands them out.",
         box="audit-logging",
         severity="high",
-        controls=("checkov:CKV_K8S_91", "nsa:C-0067"),
+        controls=("cis:3.2.2",),
         about=_has_audit_policy,
         check=_audited,
     ),

@@ -95,7 +95,7 @@ NAMESPACE_RULES = (
         why="There nothing is denied and nothing bounded; beside the cluster's own parts a pod reaches their accounts.",
         box="network-segmentation",
         severity="medium",
-        controls=("cis:5.6.4", "checkov:CKV_K8S_21", "trivy:KSV-0037", "trivy:KSV-0110", "nsa:C-0061"),
+        controls=("cis:5.6.4", "checkov:CKV_K8S_21", "trivy:KSV-0037", "trivy:KSV-0110", "kubescape:C-0061"),
         about=_in_a_namespace,
         check=_own,
     ),

@@ -194,7 +194,7 @@ RESPONSE_RULES: tuple[Rule | StackRule, ...] = (
         why="An account for emergencies is the best account to steal: it is always there and nobody wonders when it is used.",
         box="forensics",
         severity="high",
-        controls=("cis:5.1.4", "nsa:C-0002"),
+        controls=("nsa:C-0002",),
         about=_enters,
         check=_watched,
     ),

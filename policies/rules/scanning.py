@@ -141,7 +141,7 @@ SCANNING_RULES: tuple[Rule | StackRule, ...] = (
         why="What belongs to nobody is not looked after, and nobody dares to take it away.",
         box="compliance-reporting",
         severity="low",
-        controls=("nsa:C-0076", "nsa:C-0077"),
+        controls=("kubescape:C-0076", "kubescape:C-0077"),
         about=_is_ours,
         check=_labelled,
     ),

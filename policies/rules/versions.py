@@ -63,7 +63,7 @@ VERSION_RULES = (
         why="On the day the cluster is upgraded, for a fix that cannot wait, nothing of the stack can be applied any more.",
         box="recovery",
         severity="medium",
-        controls=("trivy:KSV-0107", "kube-score:stable-version", "kube-linter:no-extensions-v1beta", "nsa:C-0294"),
+        controls=("trivy:KSV-0107", "kube-score:stable-version", "kube-linter:no-extensions-v1beta"),
         about=_built_in,
         check=_served,
     ),

@@ -138,7 +138,7 @@ def test_sarif_has_each_breach_and_what_suppresses_it(found: Verdict) -> None:
     assert rules["pod-bounded-memory"]["defaultConfiguration"]["enabled"] is False
     scores = {rule.severity: rules[rule.name]["properties"]["security-severity"] for rule in (*JUDGING, EXEMPTIONS)}
     assert scores.items() <= {"critical": "9.5", "high": "8.0", "medium": "5.5", "low": "3.0"}.items()
-    assert {"box:authorization", "pss:restricted", "cis:5.2.7"} <= set(rules["pod-non-root"]["properties"]["tags"])
+    assert {"box:authorization", "pss:runAsNonRoot", "cis:5.2.7"} <= set(rules["pod-non-root"]["properties"]["tags"])
     assert "approver security, until 2027-04-30" in run["results"][2]["suppressions"][0]["justification"]
 
 
