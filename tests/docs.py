@@ -13,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter
 from components import setting_types
 from components.settings import Settings
 from policies import links
+from tests.policies import compliance
 from tests.policies import pages as of_policies
 from tests.policies.pages import table
 from tests.render import ROOT, committed
@@ -252,6 +253,7 @@ def pages() -> dict[Path, str]:
         README: readme(),
         ROOT / "docs" / "settings.md": settings_page(),
         ROOT / "docs" / "connections.md": connections_page(),
+        ROOT / "docs" / "compliance.md": compliance.compliance_page(),
         **of_policies.pages(),
     }
 
