@@ -6,14 +6,38 @@ from policies import credentials
 
 
 @pytest.mark.parametrize(
-    "name", ["PASSWORD", "db_password", "apiKey", "spring.api-key", "S3_SECRET", "githubToken", "X_PWD"]
+    "name",
+    [
+        "PASSWORD",
+        "db_password",
+        "apiKey",
+        "spring.api-key",
+        "S3_SECRET",
+        "githubToken",
+        "X_PWD",
+        "APIKey",
+        "apiKEY",
+        "access/key",
+    ],
 )
 def test_a_name_that_ends_in_a_credential_is_one_of_a_credential(name: str) -> None:
     assert credentials.named(name)
 
 
 @pytest.mark.parametrize(
-    "name", ["", "PASSWORD_FILE", "password_encryption", "secretName", "bypass", "key", "sort-key", "tokens"]
+    "name",
+    [
+        "",
+        "PASSWORD_FILE",
+        "password_encryption",
+        "secretName",
+        "bypass",
+        "key",
+        "sort-key",
+        "tokens",
+        "PASSWORD2",
+        "PRIVATEKEY",
+    ],
 )
 def test_a_name_that_goes_on_is_of_something_else(name: str) -> None:
     assert not credentials.named(name)
@@ -62,7 +86,7 @@ def test_what_only_resembles_them_is_left_alone(text: str) -> None:
     assert credentials.shape(text) == ""
 
 
-@pytest.mark.parametrize("text", ["--password=x1", "tool -token 'abc'", 'a --api-key "abc" b'])
+@pytest.mark.parametrize("text", ["--password=x1", "-v --password x", "tool -token 'abc'", 'a --api-key "abc" b'])
 def test_an_option_hands_over_a_credential(text: str) -> None:
     assert credentials.in_command(text)
 
