@@ -14,10 +14,10 @@ security = tiers.Namespace("security", settings.quota, opts=there)
 certificates = tiers.CertManager(
     "cert-manager", settings.cert_manager, namespace=security, api_server=settings.api_server
 )
-tiers.Admission("admission", opts=there)
 storage = tiers.Storage("storage", settings.storage, opts=there)
 data = tiers.Namespace("data", settings.quota, issuer=certificates.issuer, after=[storage], opts=there)
 app = tiers.Namespace("app", settings.quota, issuer=certificates.issuer, opts=there)
+tiers.Admission("admission", of=[security, data, app], opts=there)
 objects = tiers.ObjectStore("objects", settings.objects, namespace=data, keys=tiers.Settings.bucket_keys())
 postgres = tiers.Postgres("postgres", settings.postgres, namespace=data, api_server=settings.api_server, store=objects)
 backups = tiers.Backups("postgres", settings.postgres, namespace=data, database=postgres, store=objects)

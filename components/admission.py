@@ -1,5 +1,6 @@
 """What the cluster itself refuses: the rules of the policy pack that it can repeat."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import pulumi
@@ -7,11 +8,12 @@ from pulumi_kubernetes import admissionregistration as admissions
 from pulumi_kubernetes import meta
 
 from components.labels import ANNOTATIONS
-from policies.admission import repeated
+from components.namespaces import Namespace
+from policies.admission import OURS, repeated
 from policies.rules import RULES
 
 _LABELS = {
-    "app.kubernetes.io/part-of": "platform",
+    **OURS,
     "app.kubernetes.io/component": "admission",
     "app.kubernetes.io/managed-by": "pulumi",
 }
@@ -23,11 +25,11 @@ class Admission(pulumi.ComponentResource):
     Their expressions stand beside the rules they repeat, in `policies/rules/`.
     """
 
-    def __init__(self, name: str, *, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, *, of: Sequence[Namespace], opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("platform:index:Admission", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        ours = meta.v1.LabelSelectorArgs(match_labels={"app.kubernetes.io/part-of": "platform"})
-        for rule, spec in repeated(RULES):
+        ours = meta.v1.LabelSelectorArgs(match_labels=OURS)
+        for rule, spec in repeated(RULES, [namespace.name for namespace in of]):
             metadata = meta.v1.ObjectMetaArgs(name=f"platform-{rule}", labels=_LABELS, annotations=ANNOTATIONS)
             body = cast("admissions.v1.ValidatingAdmissionPolicySpecArgsDict", spec)
             policy = admissions.v1.ValidatingAdmissionPolicy(rule, metadata=metadata, spec=body, opts=child)

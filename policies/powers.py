@@ -23,6 +23,7 @@ def power(verbs: str, group: str, resources: str) -> Power:
     return Power(tuple(verbs.split()), group, tuple(resources.split()))
 
 
+ROLE_RESOURCES = (f"{RBAC}/roles", f"{RBAC}/clusterroles")
 READS_SECRETS = (power("get list watch", "", "secrets"),)
 MAKES_SECRETS = (power("create", "", "secrets"),)
 USES_SECRETS = (*READS_SECRETS, power(_CHANGE, "", "secrets"))
@@ -101,17 +102,31 @@ GATHERS_EVIDENCE = (power("get", "", "pods/log"), power("get create", "", "nodes
 _UNNAMED = ("create", "deletecollection")  # the request has no name yet, or none at all
 
 
+def held_in_cel(powers: Sequence[Power]) -> str:
+    """Return the expression that tells whether `rule`, one of a role, gives any of some powers, as `held` does."""
+    return " || ".join(
+        f"rule.verbs.exists(each, each in {['*', *verbs]})"
+        f" && rule.?apiGroups.orValue([]).exists(each, each in {['*', group]})"
+        f" && rule.?resources.orValue([]).exists(each, each in {_wanted(*resources)})"
+        for verbs, group, resources in powers
+    )
+
+
+def _wanted(*resources: str) -> list[str]:
+    """Return the words that any of some resources goes by in a rule of a role."""
+    parts = sorted({f"*/{part}" for part in (each.partition("/")[2] for each in resources) if part})
+    return ["*", *resources, *parts]
+
+
 def covers(rule: Manifest, verb: str, group: str, resource: str) -> bool:
     """Return whether a rule of a role has a verb on a resource, whatever the object's name, as the API server compares them.
 
     `pods/*` is no form of it, and a verb in capitals is another verb: neither gives anything.
     """
-    part = resource.partition("/")[2]
-    wanted = ("*", resource, *([f"*/{part}"] if part else []))
     return (
         any(each in ("*", verb) for each in at(rule, "verbs", []))
         and any(each in ("*", group) for each in at(rule, "apiGroups", []))
-        and any(each in wanted for each in at(rule, "resources", []))
+        and any(each in _wanted(resource) for each in at(rule, "resources", []))
     )
 
 

@@ -106,12 +106,17 @@ class Admission:
     """A rule once more, in the Common Expression Language: what the cluster itself refuses, whoever asks for it.
 
     Each expression must be true of what is created or changed. `resources` are what it is about, as `apps/deployments`, without
-    a group `services`; none of them means whatever has a pod, and then the expressions know its `variables.pod` and
-    `variables.containers`, of all sorts.
+    a group `services`; none of them means whatever has a pod. Of what has a pod the expressions know `variables.pod`, and of that
+    the `containers` of all sorts, the security `contexts`, the `volumes`, and whether it is for `linux`.
+
+    `parts` are what of an object the expressions read, beside its pod, as `metadata.annotations`: a change that leaves them as they
+    are is not judged. `lacks` is what of the rule the expressions do not say, and why.
     """
 
     expressions: tuple[str, ...]
     resources: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    lacks: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from policies.recovery import (
     said,
     variables,
 )
-from policies.rule import Manifest, Rule, StackRule, at
+from policies.rule import Admission, Manifest, Rule, StackRule, at
 from policies.schedules import longest_gap
 from policies.secrets import Place, uses
 
@@ -189,6 +189,16 @@ BACKUP_RULES = (
         severity="critical",
         about=_backs_up,
         check=_encrypted,
+        admission=Admission(
+            resources=("batch/cronjobs",),
+            parts=("metadata.annotations",),
+            expressions=(
+                f"""object.metadata.?annotations[?'{ROLE}'].orValue('') != 'backup' ||
+                    variables.containers.exists(each, each.?env.orValue([]).exists(variable,
+                        variable.name.endsWith('{_KEY}') &&
+                        variable.?valueFrom.?secretKeyRef.?name.orValue('') != ''))""",
+            ),
+        ),
     ),
     StackRule(
         name="backup-key-apart",

@@ -18,7 +18,7 @@ from policies.databases import (
     patroni,
     run_by_patroni,
 )
-from policies.rule import Manifest, Rule, StackRule, at
+from policies.rule import Admission, Manifest, Rule, StackRule, at
 
 _TLS = ("tlsv1.2", "tlsv1.3")
 _PROVEN = {"local": ("peer", "scram-sha-256", "reject"), "hostssl": ("scram-sha-256", "cert", "reject")}
@@ -31,7 +31,11 @@ _SERVER = r"\b(?:postgres(?:ql)?|mysql|mariadb|mongodb|sqlserver)(?:\+\w+)?://"
 _IN_ADDRESS = re.compile(rf"{_SERVER}([^\s:/?@]+)(?::[^\s/@]*)?@", re.IGNORECASE)
 _IN_SETTINGS = re.compile(r"\buser\s*=\s*['\"]?([^\s&'\"]+)", re.IGNORECASE)
 _CONNECTS = re.compile(rf"{_SERVER}|\b(?:host|hostaddr|dbname)\s*=", re.IGNORECASE)
-_OPEN = {"HOST_AUTH_METHOD": ("trust",), "PASSWORD": ("yes", "true", "1", "on")}
+# A variable with its value; CEL reads it too.
+_OPEN = (
+    r"^[^=]*_HOST_AUTH_METHOD=\s*(?i:trust)\s*$"
+    r"|^(?:(?:ALLOW_EMPTY|[^=]*_ALLOW_EMPTY_)[^=]*|[^=]*_DISABLE_AUTH)=\s*(?i:yes|true|1|on)\s*$"
+)
 
 Check = Callable[[Manifest], Iterator[str]]
 
@@ -143,9 +147,7 @@ def _no_superuser(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str
 def _closed(manifest: Manifest) -> Iterator[str]:
     for container in containers(manifest):
         for name, value in environment(container.spec).items():
-            trusting = name.endswith("_HOST_AUTH_METHOD") and value.strip().lower() in _OPEN["HOST_AUTH_METHOD"]
-            empty = name.startswith("ALLOW_EMPTY") or "_ALLOW_EMPTY_" in name or name.endswith("_DISABLE_AUTH")
-            if trusting or (empty and value.strip().lower() in _OPEN["PASSWORD"]):
+            if re.search(_OPEN, f"{name}={value}"):
                 yield f"{container.path}.env.{name} lets everybody in; take it away, and give a password from a Secret"
 
 
@@ -217,5 +219,11 @@ DATABASE_RULES: tuple[Rule | StackRule, ...] = (
         severity="critical",
         about=has_pods,
         check=_closed,
+        admission=Admission(
+            expressions=(
+                f"""variables.containers.all(each, each.?env.orValue([]).all(variable,
+                    !(variable.name + '=' + variable.?value.orValue('')).matches(r'{_OPEN}')))""",
+            ),
+        ),
     ),
 )

@@ -5,10 +5,11 @@ A rule with a `pss:` control is one check of theirs, neither stricter nor laxer;
 """
 
 import posixpath
+import re
 from collections.abc import Iterator
 
 from policies.containers import containers, contexts, has, has_pods, pods, under, volumes
-from policies.rule import Manifest, Rule, at, kinds
+from policies.rule import Admission, Manifest, Rule, at, kinds
 
 _VOLUMES = (
     *("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim"),
@@ -20,7 +21,22 @@ _SOCKETS = (
     *("/run/cri-dockerd.sock", "/run/dockershim.sock", "/run/buildkit/buildkitd.sock"),
     *("/run/k3s/containerd/containerd.sock", "/run/k0s/containerd.sock"),
 )
-_SOCKET_NAMES = {posixpath.basename(socket) for socket in _SOCKETS} | {"containerd.sock.ttrpc"}
+_SOCKET_NAMES = (*(posixpath.basename(socket) for socket in _SOCKETS), "containerd.sock.ttrpc")
+
+
+def _holding_sockets() -> str:
+    """Return the pattern of a path of the node that is a runtime's socket, or of a folder with one somewhere below.
+
+    CEL reads it too. /var/run is /run.
+    """
+    folders = {socket.rsplit("/", depth)[0] for socket in _SOCKETS for depth in range(socket.count("/"))}
+    slash = "/(?:[.]?/)*"
+    known = "|".join(sorted(folder.removeprefix("/").replace(".", "[.]").replace("/", slash) for folder in folders))
+    named = "|".join(name.replace(".", "[.]") for name in _SOCKET_NAMES)
+    return f"^(?:{slash})?(?:|var|(?:var{slash})?(?:{known})|(?:.*/)?(?:{named}))(?:/[.]?)*$"
+
+
+_HOLDS_SOCKET = _holding_sockets()
 
 
 def _privileged(manifest: Manifest) -> Iterator[str]:
@@ -77,16 +93,10 @@ def _host_path_claims(manifest: Manifest) -> Iterator[str]:
 
 def _runtime_socket(manifest: Manifest) -> Iterator[str]:
     for path, volume in volumes(manifest):
-        if has(volume, "hostPath") and _holds_socket(at(volume, "hostPath.path", "")):
+        if has(volume, "hostPath") and re.search(
+            _HOLDS_SOCKET, posixpath.normpath(f"/{at(volume, 'hostPath.path', '')}")
+        ):
             yield f"{path} holds the container runtime's socket; mount another folder, or ask the API server"
-
-
-def _holds_socket(path: str) -> bool:
-    """Return whether a path of the node is a runtime's socket, or a folder with one somewhere below."""
-    normal = posixpath.normpath(f"/{path.lstrip('/')}")
-    normal = normal.removeprefix("/var") if f"{normal}/".startswith("/var/run/") else normal
-    below = any(f"{socket}/".startswith(f"{normal.rstrip('/')}/") for socket in _SOCKETS)
-    return below or normal == "/var" or posixpath.basename(normal) in _SOCKET_NAMES
 
 
 POD_HOST_RULES = (
@@ -98,8 +108,10 @@ POD_HOST_RULES = (
         controls=("pss:privileged", "cis:5.2.2", "nsa:C-0057", "checkov:CKV_K8S_16", "trivy:KSV-0017"),
         about=has_pods,
         severity="critical",
-        # The cluster need not repeat it: the API server takes no privileged container that may not gain privileges.
         check=_privileged,
+        admission=Admission(
+            expressions=("variables.containers.all(each, !each.?securityContext.?privileged.orValue(false))",)
+        ),
     ),
     Rule(
         name="pod-own-namespaces",
@@ -114,6 +126,9 @@ POD_HOST_RULES = (
         about=has_pods,
         severity="critical",
         check=_host_namespaces,
+        admission=Admission(
+            expressions=tuple(f"!variables.pod.?{key}.orValue(false)" for key in ("hostNetwork", "hostPID", "hostIPC"))
+        ),
     ),
     Rule(
         name="pod-no-host-path",
@@ -131,6 +146,7 @@ POD_HOST_RULES = (
         about=has_pods,
         severity="high",
         check=_host_path,
+        admission=Admission(expressions=("variables.volumes.all(volume, !has(volume.hostPath))",)),
     ),
     Rule(
         name="pod-volume-types",
@@ -151,6 +167,12 @@ POD_HOST_RULES = (
         about=has_pods,
         severity="high",
         check=_host_ports,
+        admission=Admission(
+            expressions=(
+                """variables.containers.all(each,
+                    each.?ports.orValue([]).all(port, port.?hostPort.orValue(0) == 0))""",
+            )
+        ),
     ),
     Rule(
         name="pod-probes-itself",
@@ -171,6 +193,9 @@ POD_HOST_RULES = (
         about=has_pods,
         severity="high",
         check=_host_process,
+        admission=Admission(
+            expressions=("variables.contexts.all(each, !each.?windowsOptions.?hostProcess.orValue(false))",)
+        ),
     ),
     Rule(
         name="pod-no-host-path-claim",
@@ -191,5 +216,11 @@ POD_HOST_RULES = (
         about=has_pods,
         severity="critical",
         check=_runtime_socket,
+        admission=Admission(
+            expressions=(
+                f"""variables.volumes.all(volume,
+                    !has(volume.hostPath) || !volume.hostPath.path.matches(r'{_HOLDS_SOCKET}'))""",
+            )
+        ),
     ),
 )

@@ -22,7 +22,11 @@ _SAFE_SYSCTLS = (
     *("net.ipv4.tcp_syncookies", "net.ipv4.tcp_wmem"),
 )
 _SELINUX_TYPES = ("", "container_t", "container_init_t", "container_kvm_t", "container_engine_t")
-_WINDOWS = "has(variables.pod.os) && variables.pod.os.name == 'windows' || "
+_EACH = "variables.containers.all(each"
+_CAPABILITIES = "each.?securityContext.?capabilities"
+_CONFINED = (
+    "variables.contexts.all(each, each.?seccompProfile.?type.orValue('Localhost') in ['RuntimeDefault', 'Localhost'])"
+)
 _APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
 
 
@@ -129,9 +133,7 @@ POD_KERNEL_RULES = (
         check=_escalation,
         admission=Admission(
             expressions=(
-                f"""{_WINDOWS}variables.containers.all(container, has(container.securityContext) &&
-                    has(container.securityContext.allowPrivilegeEscalation) &&
-                    !container.securityContext.allowPrivilegeEscalation)""",
+                f"!variables.linux || {_EACH}, !each.?securityContext.?allowPrivilegeEscalation.orValue(true))",
             ),
         ),
     ),
@@ -144,6 +146,9 @@ POD_KERNEL_RULES = (
         about=has_pods,
         severity="high",
         check=_default_capabilities,
+        admission=Admission(
+            expressions=(f"{_EACH}, {_CAPABILITIES}.?add.orValue([]).all(name, name in {[*_DEFAULT_CAPABILITIES]}))",),
+        ),
     ),
     Rule(
         name="pod-no-capabilities",
@@ -159,11 +164,8 @@ POD_KERNEL_RULES = (
         check=_no_capabilities,
         admission=Admission(
             expressions=(
-                f"""{_WINDOWS}variables.containers.all(container, has(container.securityContext) &&
-                    has(container.securityContext.capabilities) && has(container.securityContext.capabilities.drop) &&
-                    'ALL' in container.securityContext.capabilities.drop &&
-                    (!has(container.securityContext.capabilities.add) ||
-                        container.securityContext.capabilities.add.all(name, name == 'NET_BIND_SERVICE')))""",
+                f"!variables.linux || {_EACH}, 'ALL' in {_CAPABILITIES}.?drop.orValue([]))",
+                f"!variables.linux || {_EACH}, {_CAPABILITIES}.?add.orValue([]).all(name, name == 'NET_BIND_SERVICE'))",
             ),
         ),
     ),
@@ -176,6 +178,7 @@ POD_KERNEL_RULES = (
         about=has_pods,
         severity="high",
         check=_seccomp,
+        admission=Admission(expressions=(_CONFINED,)),
     ),
     Rule(
         name="pod-seccomp",
@@ -188,12 +191,9 @@ POD_KERNEL_RULES = (
         check=_seccomp_given,
         admission=Admission(
             expressions=(
-                f"""{_WINDOWS}!has(variables.pod.securityContext) || !has(variables.pod.securityContext.seccompProfile) ||
-                    variables.pod.securityContext.seccompProfile.type in ['RuntimeDefault', 'Localhost']""",
-                f"""{_WINDOWS}variables.containers.all(container,
-                    has(container.securityContext) && has(container.securityContext.seccompProfile)
-                    ? container.securityContext.seccompProfile.type in ['RuntimeDefault', 'Localhost']
-                    : has(variables.pod.securityContext) && has(variables.pod.securityContext.seccompProfile))""",
+                f"!variables.linux || {_CONFINED}",
+                f"""!variables.linux || variables.pod.?securityContext.?seccompProfile.hasValue() ||
+                    {_EACH}, each.?securityContext.?seccompProfile.hasValue())""",
             ),
         ),
     ),

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.containers import containers, contexts, has_pods, pods, under
-from policies.rule import Manifest, Rule, at
+from policies.rule import Admission, Manifest, Rule, at
+
+_OWN_USERS = "!variables.pod.?hostUsers.orValue(true)"
 
 
 def _own_users(pod: Manifest) -> bool:
@@ -65,6 +67,13 @@ POD_USER_RULES = (
         about=has_pods,
         severity="high",
         check=_non_root,
+        admission=Admission(
+            expressions=(
+                f"{_OWN_USERS} || variables.contexts.all(each, each.?runAsNonRoot.orValue(true))",
+                f"""{_OWN_USERS} || variables.pod.?securityContext.?runAsNonRoot.hasValue() ||
+                    variables.containers.all(each, each.?securityContext.?runAsNonRoot.hasValue())""",
+            ),
+        ),
     ),
     Rule(
         name="pod-user-not-root",
@@ -75,6 +84,9 @@ POD_USER_RULES = (
         about=has_pods,
         severity="high",
         check=_user_not_root,
+        admission=Admission(
+            expressions=(f"{_OWN_USERS} || variables.contexts.all(each, each.?runAsUser.orValue(1) > 0)",),
+        ),
     ),
     Rule(
         name="pod-user-given",

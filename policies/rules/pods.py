@@ -6,7 +6,7 @@ from typing import Any
 
 from policies.commands import changes_itself
 from policies.containers import Container, containers, has, has_pods, pods, under, volumes
-from policies.rule import Manifest, Rule, at, kinds
+from policies.rule import Admission, Manifest, Rule, at, kinds
 
 _FIRST_FREE_PORT = 1024
 _CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
@@ -130,6 +130,11 @@ POD_RULES = (
         about=has_pods,
         severity="high",
         check=_read_only,
+        admission=Admission(
+            expressions=(
+                "variables.containers.all(each, each.?securityContext.?readOnlyRootFilesystem.orValue(false))",
+            ),
+        ),
     ),
     Rule(
         name="pod-bounded-scratch",

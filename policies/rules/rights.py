@@ -4,8 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from policies import powers
 from policies.permissions import ROLES, of_rbac
-from policies.powers import Power, held
-from policies.rule import Manifest, Rule, at
+from policies.powers import ROLE_RESOURCES, Power, held, held_in_cel
+from policies.rule import Admission, Manifest, Rule, at
+
+_GIVES_RIGHTS = (*powers.ESCALATES, *powers.BINDS, *powers.WRITES_RIGHTS)
+_ENTERS = (*powers.ENTERS_PODS, *powers.REACHES_PODS)
+_ISSUES = (*powers.MAKES_TOKENS, *powers.APPROVES)
 
 
 def _is_role(manifest: Manifest) -> bool:
@@ -28,10 +32,19 @@ def _without(some: Sequence[Power], fix: str, *, unless_named: bool = False) -> 
     return check
 
 
+def _refusing(some: Sequence[Power], *others: str) -> Admission:
+    """Return the same for the cluster, with other expressions that must be true of each `rule`."""
+    expressions = (f"!({held_in_cel(some)})", *others)
+    return Admission(
+        resources=ROLE_RESOURCES,
+        parts=("rules",),
+        expressions=tuple(f"object.?rules.orValue([]).all(rule, {each})" for each in expressions),
+    )
+
+
 def _grants_no_rights(role: Manifest) -> Iterator[str]:
     fix = "let the program give each account its rights, and no account give any"
-    some = (*powers.ESCALATES, *powers.BINDS, *powers.WRITES_RIGHTS)
-    yield from _without(some, fix)(role)
+    yield from _without(_GIVES_RIGHTS, fix)(role)
     for index, rule in enumerate(at(role, "rules", [])):
         if any(str(verb).startswith("impersonate") for verb in at(rule, "verbs", [])):
             yield f"rules[{index}].verbs lets it act as others; remove impersonate"
@@ -64,6 +77,7 @@ RIGHT_RULES = (
         about=_is_role,
         severity="high",
         check=_without(powers.STARTS_PODS, "let the program deploy, and read at most"),
+        admission=_refusing(powers.STARTS_PODS),
     ),
     Rule(
         name="role-enters-no-pods",
@@ -73,7 +87,8 @@ RIGHT_RULES = (
         controls=("nsa:C-0002", "kubescape:C-0063", "checkov:CKV2_K8S_2", "trivy:KSV-0053", "trivy:KSV-0054"),
         about=_is_role,
         severity="high",
-        check=_without((*powers.ENTERS_PODS, *powers.REACHES_PODS), "take it out"),
+        check=_without(_ENTERS, "take it out"),
+        admission=_refusing(_ENTERS),
     ),
     Rule(
         name="role-grants-no-rights",
@@ -96,6 +111,7 @@ RIGHT_RULES = (
         about=_is_role,
         severity="critical",
         check=_grants_no_rights,
+        admission=_refusing(_GIVES_RIGHTS, "rule.verbs.all(each, !each.startsWith('impersonate'))"),
     ),
     Rule(
         name="role-leaves-nodes-alone",
@@ -128,7 +144,8 @@ RIGHT_RULES = (
         controls=("cis:5.1.11", "cis:5.1.13", "checkov:CKV_K8S_156"),
         about=_is_role,
         severity="high",
-        check=_without((*powers.MAKES_TOKENS, *powers.APPROVES), "project a token into the pod that needs one"),
+        check=_without(_ISSUES, "project a token into the pod that needs one"),
+        admission=_refusing(_ISSUES),
     ),
     Rule(
         name="role-makes-no-volumes",

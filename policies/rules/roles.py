@@ -4,13 +4,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from policies.permissions import BINDINGS, ROLES, Permissions, accounts, of_rbac, role_key, subjects, users
-from policies.powers import RBAC
-from policies.rule import Manifest, Rule, StackRule, at
+from policies.powers import RBAC, ROLE_RESOURCES
+from policies.rule import Admission, Manifest, Rule, StackRule, at
 
 _FIELDS = ("verbs", "apiGroups", "resources", "nonResourceURLs")
 _BROAD = ("cluster-admin", "admin", "edit")
 # Of the API server's own roles, those that let who has them ask who someone is, or whether it is well.
 _HARMLESS = ("system:auth-delegator", "system:discovery", "system:monitoring")
+
+_BINDING_RESOURCES = (f"{RBAC}/rolebindings", f"{RBAC}/clusterrolebindings")
+_BINDING_PARTS = ("roleRef", "subjects")
 
 
 def _is_role(manifest: Manifest) -> bool:
@@ -111,6 +114,14 @@ ROLE_RULES = (
         about=_is_role,
         severity="high",
         check=_no_wildcards,
+        admission=Admission(
+            resources=ROLE_RESOURCES,
+            parts=("rules",),
+            expressions=tuple(
+                f"object.?rules.orValue([]).all(rule, rule.?{field}.orValue([]).all(word, !word.contains('*')))"
+                for field in _FIELDS
+            ),
+        ),
     ),
     Rule(
         name="role-plainly-written",
@@ -139,6 +150,14 @@ ROLE_RULES = (
         about=_is_binding,
         severity="critical",
         check=_narrow,
+        admission=Admission(
+            resources=_BINDING_RESOURCES,
+            parts=_BINDING_PARTS,
+            expressions=(
+                f"""object.roleRef.kind == 'Role' || !(object.roleRef.name in {[*_BROAD]} ||
+                    object.roleRef.name.startsWith('system:') && !(object.roleRef.name in {[*_HARMLESS]}))""",
+            ),
+        ),
     ),
     Rule(
         name="role-binding-no-system-groups",
@@ -158,6 +177,14 @@ ROLE_RULES = (
         about=_is_binding,
         severity="critical",
         check=_no_groups,
+        admission=Admission(
+            resources=_BINDING_RESOURCES,
+            parts=_BINDING_PARTS,
+            expressions=(
+                """object.?subjects.orValue([]).all(each, !each.name.startsWith('system:') &&
+                    !(each.name == 'default' && each.kind == 'ServiceAccount'))""",
+            ),
+        ),
     ),
     StackRule(
         name="role-references-exist",

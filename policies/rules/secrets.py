@@ -4,13 +4,27 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from policies.containers import annotations, containers, has_pods
-from policies.credentials import credential, in_command, in_file
-from policies.rule import MARKED, UNKNOWN, Manifest, Rule, StackRule, Unreadable, at, kinds, namespace_of
+from policies.credentials import (
+    credential,
+    credential_in_cel,
+    in_command,
+    in_file,
+    lines_in_cel,
+    option_in_cel,
+    shape_in_cel,
+)
+from policies.rule import MARKED, UNKNOWN, Admission, Manifest, Rule, StackRule, Unreadable, at, kinds, namespace_of
 from policies.secrets import Place, readers, uses
 
 _HELD = ("data", "stringData")
 _HANDLERS = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle.postStart", "lifecycle.preStop")
 _WORDS = ("command", "args", *(f"{handler}.exec.command" for handler in _HANDLERS))
+_HEADERS = " + ".join(f"each.?{handler.replace('.', '.?')}.?httpGet.?httpHeaders.orValue([])" for handler in _HANDLERS)
+_COMMANDS = ", ".join(f"each.?{words.replace('.', '.?')}" for words in _WORDS)
+# Of a ConfigMap, in characters: to search more costs more than an API server allows an expression.
+SEARCHED = 20_000
+_PARTS = "[object.?data.orValue({}), object.metadata.?annotations.orValue({})]"
+_FEW_TEXTS = f"{_PARTS}.map(part, part.map(key, size(part[key])).sum()).sum() <= {SEARCHED}"
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -125,6 +139,20 @@ SECRET_RULES = (
         controls=("nsa:C-0012",),
         about=has_pods,
         check=_written_in_pods,
+        admission=Admission(
+            expressions=(
+                f"""variables.containers.all(each, each.?env.orValue([]).all(variable,
+                    !{credential_in_cel("variable.name", "variable.?value.orValue('')")}))""",
+                *(
+                    f"""variables.containers.all(each, [{_COMMANDS}].all(part,
+                        [part.orValue([]).join(' ')].all(words, !({found}))))"""
+                    for found in (option_in_cel("words"), shape_in_cel("words"))
+                ),
+                f"""variables.containers.all(each, ({_HEADERS}).all(header,
+                    !{credential_in_cel("header.name", "header.value")}))""",
+            ),
+            lacks="what is encoded, or only random: CEL neither decodes nor counts",
+        ),
     ),
     Rule(
         name="secret-not-written-in-texts",
@@ -135,6 +163,20 @@ SECRET_RULES = (
         controls=("nsa:C-0012", "trivy:KSV-0109"),
         about=_has_texts,
         check=_written_in_texts,
+        admission=Admission(
+            resources=("configmaps",),
+            parts=("data", "metadata.annotations"),
+            expressions=tuple(
+                f"!({_FEW_TEXTS}) || {_PARTS}.all(part, part.all(key, !({found})))"
+                for found in (
+                    *lines_in_cel("part[key]"),
+                    credential_in_cel("key", "part[key]"),
+                    shape_in_cel("part[key]"),
+                )
+            ),
+            lacks=f"files of more than {SEARCHED} characters together, which cost too much to search; what is encoded, or only random;"
+            " annotations of other objects than ConfigMaps",
+        ),
     ),
     Rule(
         name="secret-data-marked",

@@ -50,6 +50,7 @@ def control_plane(binaries: Path, directory: Path) -> Generator[Path]:
                 f"--cert-dir={directory / 'certificates'}",
                 f"--token-auth-file={users}",
                 "--authorization-mode=RBAC",
+                "--allow-privileged=true",  # as everywhere: what refuses it are the policies
                 "--disable-admission-plugins=ServiceAccount",
                 "--service-account-issuer=https://kubernetes.default.svc",
                 f"--service-account-key-file={key}",

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from policies import links
+from policies.admission import NOT_REPEATED
 from policies.boxes import BOXES
 from policies.judge import Stack, judge_all
 from policies.levels import levels
@@ -61,7 +62,7 @@ def _rule(rule: AnyRule) -> Iterator[str]:
         "box": f"[{BOXES[rule.box].title}](../compliance.md#{rule.box})",
         "controls": ", ".join(rule.controls) or "none",
         "judges on prod": judging(rule),
-        "in the cluster": "refused too" if isinstance(rule, Rule) and rule.admission else "not looked for",
+        "in the cluster": _in_the_cluster(rule),
     }
     yield from (*table(list(facts), [list(facts.values())]), "")
     file = written(rule.name)
@@ -74,6 +75,13 @@ def _rule(rule: AnyRule) -> Iterator[str]:
     for name, change in shown[:1]:
         whole = f"[the program as it is](../../tests/policies/fixtures/programs/{program}.yaml)"
         yield from (f"Passes: {name}.", "", *(_block("yaml", _yaml(change)) if change else (f"It is {whole}.", "")))
+
+
+def _in_the_cluster(rule: AnyRule) -> str:
+    admission = rule.admission if isinstance(rule, Rule) else None
+    if admission is None:
+        return "not looked for" + (f": {NOT_REPEATED[rule.name]}" if rule.name in NOT_REPEATED else "")
+    return "refused too" + (f", but for {admission.lacks}" if admission.lacks else "")
 
 
 def _said(rule: AnyRule, name: str) -> str:
