@@ -36,6 +36,8 @@ LET_THROUGH = {
     ("secret-not-written-in-pods", "it is encoded"),
     ("secret-not-written-in-texts", "a key, encoded as binary"),
     ("secret-not-written-in-texts", "an annotation of anything"),
+    ("secret-not-written-in-texts", "an annotation of pods"),
+    ("secret-not-written-in-texts", "an annotation of a job's pods"),
 }
 
 
