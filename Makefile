@@ -64,7 +64,7 @@ test: check ## everything: check, real servers, the real engine, the real node
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target servers cluster
 
 servers: # beside the node, whose tests mostly wait, and measure how long: these give way
-	@nice -n 19 $(PYTHON) pytest --numprocesses=$$(($$(nproc) + 1)) --dist=loadfile tests/servers tests/engine tests/policies
+	@nice -n 19 $(PYTHON) pytest --numprocesses=$$(($$(nproc) + 1)) --dist=loadfile tests/servers tests/engine tests/policies tests/judges
 
 cluster: # its lines are shown as they come, for `+`; those of the others when they are done
 	+@$(PYTHON) pytest tests/cluster
@@ -79,4 +79,4 @@ soak: ## repetitions: make up killed at one moment after another
 	@$(PYTHON) pytest tests/soak
 
 lock: ## resolve the Python requirements anew
-	@$(PYTHON) sh -c 'for d in workload images/postgres images/buckets .; do pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-annotate --no-header --no-emit-options --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file $$d/requirements.lock $$d/requirements.in; done'
+	@$(PYTHON) sh -c 'for d in workload images/postgres images/buckets tests/judges/checkov .; do pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-annotate --no-header --no-emit-options --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file $$d/requirements.lock $$d/requirements.in; done'

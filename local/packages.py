@@ -57,14 +57,15 @@ def install_debian_packages(names: Sequence[str], say: Callable[[str], None]) ->
     run(["apt-get", "install", "--yes", "--no-install-recommends", *missing], log=log, env=quiet)
 
 
-def virtual_environment() -> Path:
-    """Return the Python environment that `requirements.lock` describes, building it if the cache lacks it.
+def virtual_environment(lock: Path | None = None) -> Path:
+    """Return the Python environment that a lock describes, without one `requirements.lock`, building it if the cache lacks it.
 
     A virtual environment knows its own path, so it is built in its final place and marked complete at the end. Python's
     real path names it: seen from inside the environment, it is the same one.
     """
+    lock = lock or _LOCK
     python = Path(sys.executable).resolve()
-    place = cache.ROOT / "python" / cache.key(sys.version, str(python), _LOCK)
+    place = cache.ROOT / "python" / cache.key(sys.version, str(python), lock)
     complete = place / ".complete"
     with cache.locked(place):
         if complete.exists() and (place / "bin" / "python").exists():
@@ -73,7 +74,7 @@ def virtual_environment() -> Path:
             log, quiet = cache.ROOT / "logs" / "python.log", {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
             pip = [place / "bin" / "python", "-m", "pip"]
             run([python, "-m", "venv", place], log=log)
-            run([*pip, "install", "--require-hashes", "--no-deps", "--requirement", _LOCK], log=log, env=quiet)
+            run([*pip, "install", "--require-hashes", "--no-deps", "--requirement", lock], log=log, env=quiet)
             # A lock written on another Python can lack what this one needs, as async-timeout before 3.11.3.
             run([*pip, "check"], log=log, env=quiet)
             complete.touch()

@@ -112,7 +112,6 @@ ACCOUNT_RULES = (
             "nsa:C-0034",
             "kubescape:C-0053",
             "kubescape:C-0261",
-            "checkov:CKV_K8S_38",
             "checkov:CKV_K8S_41",
             "trivy:KSV-0036",
         ),

@@ -115,7 +115,7 @@ ROLLOUT_RULES = (
         why="All replicas on one node are lost with it, however many there are.",
         box="recovery",
         severity="low",
-        controls=("kube-score:deployment-has-host-podantiaffinity", "kube-linter:no-anti-affinity"),
+        controls=("kube-score:pod-topology-spread-constraints", "kube-linter:no-anti-affinity"),
         about=kinds("Deployment", "StatefulSet"),
         check=_spread,
     ),

@@ -1,0 +1,1 @@
+"""Servers that are too slow to start for `make check`, on loopback."""
