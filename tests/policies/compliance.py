@@ -12,6 +12,7 @@ from policies.plain import plain
 from policies.rule import AnyRule
 from policies.rules import RULES
 from policies.rules.coverage import ENOUGH, NAME, evaluated
+from tests.judges.waivers import waivers
 from tests.policies.fixtures import SORTS, cases
 from tests.policies.mutations import mutations
 from tests.policies.pages import judging, link, on_prod, table
@@ -31,8 +32,9 @@ A box with fewer than {ENOUGH} rules that judge objects of `prod` is not covered
 
 _FRAMEWORKS = """\
 A rule has a control if it finds what breaks the control, or a part of that. This is our reading, which no auditor has confirmed; the
-titles are our own short words for what was read, and what that was is said of each framework. A control is *held* if one of its rules at least judges something on `prod`, *not evaluated* if none does yet,
-and *not covered* if there is no rule: then the reason is in its place. Behind each rule is how much it judges on `prod`.
+titles are our own short words for what was read, and what that was is said of each framework. A control is *held* if one of its
+rules at least judges something on `prod`, *not evaluated* if none does yet, and *not covered* if there is no rule: then the reason is
+in its place. Behind each rule is how much it judges on `prod`.
 
 The controls of NIST are those of boxes: *in part* is held what one of its boxes stands for that is not covered."""
 
@@ -51,6 +53,7 @@ def compliance_page() -> str:
         "",
         *_boxes(),
         *_frameworks(),
+        *_judges(),
     ]
     return "\n".join(lines)
 
@@ -119,6 +122,18 @@ def _frameworks() -> Iterator[str]:
         heading = ["control", "asks for", *levels, "boxes" if name == "nist" else "rules", ""]
         yield from (f"### {name}", "", f"{framework.title}, {framework.version}. {framework.read}".strip(), "")
         yield from (*table(heading, rows[name]), "")
+
+
+def _judges() -> Iterator[str]:
+    yield from (
+        "## What others find on prod",
+        "",
+        "`make test` asks checkov, kube-score, kubernetes-validate and kubectl-validate about what prod renders, and the first two about the",
+        "cases of our rules. What checkov and kube-score find is found by a rule that has the check among its controls, or is kept:",
+        "",
+    )
+    rows = [[each.check, ", ".join(each.objects) or "all", each.reason] for each in waivers().prod]
+    yield from (*table(["check", "objects", "why it is kept"], rows), "")
 
 
 def _controls(name: str) -> Iterator[list[str]]:
