@@ -137,7 +137,6 @@ RELIABILITY_RULES = (
         why="Under load both probes fail: restarts take away what capacity there is, and the rest fails too.",
         box="recovery",
         severity="medium",
-        controls=("kube-score:pod-probes-identical",),
         about=lasts,
         check=_patient,
     ),

@@ -69,13 +69,11 @@ ELSEWHERE = {
     # So are a CronJob that sets no time at all, and what a Service sends to.
     ("kube-score:cronjob-has-deadline", "workload-job-bounds"),
     ("kube-score:deployment-strategy", "workload-rolling-update"),
-    ("kube-score:pod-probes", "workload-patient-liveness"),
     # The rule asks the same of another object: annotations of an Ingress, the default account itself, one right by its name.
     ("checkov:CKV_K8S_152", "edge-no-raw-configuration"),
     ("checkov:CKV_K8S_153", "edge-no-raw-configuration"),
     ("checkov:CKV_K8S_154", "edge-no-raw-configuration"),
-    ("checkov:CKV_K8S_41", "account-named"),
-    ("checkov:CKV_K8S_42", "account-named"),
+    ("checkov:CKV_K8S_41", "account-token-off"),
     ("checkov:CKV_K8S_156", "role-issues-no-credentials"),
     # The check knows one name, of Tiller or of a tool, or looks whether a field is there.
     ("checkov:CKV_K8S_34", "image-software-alive"),
