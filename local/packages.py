@@ -16,6 +16,7 @@ TESTED_SERVERS = (
     "nginx-light",
     "openssl",
     "pgbackrest",
+    "pgbouncer",
     "postgresql-15",
     "postgresql-15-pgaudit",
     "redis-server",

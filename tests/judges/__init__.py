@@ -1,1 +1,1 @@
-"""Servers that are too slow to start for `make check`, on loopback."""
+"""Programs of others that judge what we judge: their findings on prod and on the cases of our rules."""
