@@ -49,7 +49,7 @@ def judge(rule: Rule, properties: Manifest, token: str = "") -> list[Finding]:
 
 
 class Stack:
-    """All resources of a stack, each with its type; a rule about all of them judges them once, whoever asks.
+    """All resources of a stack, each with its type; each rule judges them once, whoever asks.
 
     Without `registered`, what only the engine sees is not known.
     """
@@ -59,29 +59,34 @@ class Stack:
     ) -> None:
         self.resources = resources
         self.registered = registered
-        self.found = dict[str, list[Finding]]()
+        self._found = dict[str, list[Finding]]()
 
     @cached_property
     def manifests(self) -> list[Manifest]:
         """Each object of the resources; raises UnreadableError if there is a list that cannot be read."""
         return [manifest for properties, token in self.resources for _path, manifest in objects(properties, token)]
 
+    def judge(self, rule: AnyRule) -> list[Finding]:
+        """Return the breaches of a rule of any sort."""
+        if rule.name not in self._found:
+            self._found[rule.name] = list(self._judged(rule))
+        return self._found[rule.name]
 
-def judge_stack(rule: StackRule, stack: Stack) -> list[Finding]:
-    """Return the breaches of a rule by all resources together."""
+    def _judged(self, rule: AnyRule) -> Iterator[Finding]:
+        if isinstance(rule, StackRule):
+            for found in _guarded(self._together(rule)):
+                yield found if isinstance(found, Finding) else Finding(rule.name, "stack", found)
+        elif isinstance(rule, ProgramRule):
+            for each in self.registered or ():
+                yield from judge_registered(rule, each)
+        else:
+            for properties, token in self.resources:
+                yield from judge(rule, properties, token)
 
-    def breaches() -> Iterator[Finding]:
-        if not any(rule.about(manifest) for manifest in stack.manifests):
-            return
-        for manifest, message in rule.check(stack.manifests):
-            yield Finding(rule.name, reference(manifest), message)
-
-    if rule.name not in stack.found:
-        stack.found[rule.name] = [
-            found if isinstance(found, Finding) else Finding(rule.name, "stack", found)
-            for found in _guarded(breaches())
-        ]
-    return stack.found[rule.name]
+    def _together(self, rule: StackRule) -> Iterator[Finding]:
+        if any(rule.about(manifest) for manifest in self.manifests):
+            for manifest, message in rule.check(self.manifests):
+                yield Finding(rule.name, reference(manifest), message)
 
 
 def judge_registered(rule: ProgramRule, registered: Registered) -> list[Finding]:
@@ -97,15 +102,7 @@ def judge_registered(rule: ProgramRule, registered: Registered) -> list[Finding]
 
 def judge_all(rules: Sequence[AnyRule], stack: Stack) -> list[Finding]:
     """Return the breaches of all rules, in a stable order."""
-    found = list[Finding]()
-    for rule in rules:
-        if isinstance(rule, StackRule):
-            found += judge_stack(rule, stack)
-        elif isinstance(rule, ProgramRule):
-            found += [finding for each in stack.registered or () for finding in judge_registered(rule, each)]
-        else:
-            found += [finding for properties, token in stack.resources for finding in judge(rule, properties, token)]
-    return sorted(found)
+    return sorted(found for rule in rules for found in stack.judge(rule))
 
 
 def _breaches(rule: Rule, manifest: Manifest) -> Iterator[str]:

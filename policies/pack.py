@@ -19,7 +19,7 @@ from pulumi_policy import (
 )
 
 from policies import exemptions, levels, links, sdk
-from policies.judge import Finding, judge, judge_all, judge_registered, judge_stack
+from policies.judge import Finding, judge, judge_all, judge_registered
 from policies.rule import AnyRule, Plain, ProgramRule, Rule, StackRule
 from policies.rules import RULES
 
@@ -96,7 +96,7 @@ class _Pack:
 
     def _on_stack(self, rule: StackRule) -> Callable[[StackValidationArgs, ReportViolation], None]:
         def validate(args: StackValidationArgs, report: ReportViolation) -> None:
-            for finding in self._open(judge_stack(rule, sdk.stack(args))):
+            for finding in self._open(sdk.stack(args).judge(rule)):
                 report(f"{finding.resource}: {finding.message}", None)
 
         return validate

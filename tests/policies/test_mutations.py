@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from policies.judge import Finding, Stack, judge, judge_registered, judge_stack
+from policies.judge import Finding, Stack, judge, judge_registered
 from policies.plain import plain
 from policies.rule import Manifest, Plain, ProgramRule, Registered, Rule
 from policies.rules import RULES
@@ -38,7 +38,7 @@ class Prod:
             elif isinstance(rule, Rule):
                 found += [finding for each in looked for finding in judge(rule, each)]
             elif rule.name != COVERAGE:
-                found += judge_stack(rule, stack)
+                found += stack.judge(rule)
         return set(found)
 
 

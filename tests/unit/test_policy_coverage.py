@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from policies.boxes import BOXES
-from policies.judge import Stack, judge_stack
+from policies.judge import Stack
 from policies.rule import Manifest, Rule, kinds
 from policies.rules import RULES
 from policies.rules.coverage import covered, evaluated
@@ -31,7 +31,7 @@ def rules(per_box: int) -> list[Rule]:
 
 
 def missing(given: list[Rule], *manifests: Manifest) -> list[str]:
-    return [finding.resource for finding in judge_stack(covered(given), Stack([(each, "") for each in manifests]))]
+    return [finding.resource for finding in Stack([(each, "") for each in manifests]).judge(covered(given))]
 
 
 def test_two_rules_that_judge_an_object_hold_a_box() -> None:
