@@ -8,6 +8,7 @@ from typing import Any, cast
 from policies.alert_routes import INTERVALS, Inhibition, Route, matchers, native, outcomes, read, silent
 from policies.programs import Objects, parsed, service, services
 from policies.rule import Manifest, Unreadable, at, namespace_of
+from policies.running import NAMESPACE_NAME, namespace_labels
 from policies.selectors import matcher
 
 _RULES = re.compile(r"(^|[._-])(rules|alerts|alerting)([._-].*)?\.(ya?ml|json)$")
@@ -193,8 +194,7 @@ def watched(manifest: Manifest, selector: Any, namespace: str, manifests: Object
     if selector is None:
         return own == namespace
     names = [each for each in manifests if at(each, "kind") == "Namespace" and at(each, "metadata.name") == own]
-    labels: Manifest = at(names[0], "metadata.labels", {}) if names else {}
-    return matcher(selector)({"kubernetes.io/metadata.name": own, **labels})
+    return matcher(selector)(namespace_labels(names[0]) if names else {NAMESPACE_NAME: own})
 
 
 def _is(manifest: Manifest, kind: str, namespace: str, name: str) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from policies.rule import Manifest, Unreadable, at, namespace_of
+from policies.selectors import matcher
 
 EXPOSURE = "exposure"
 EXPOSURES = ("public", "admin", "internal")
@@ -149,15 +150,9 @@ def targets(policy: Manifest, target: Manifest, section: Any) -> bool:
             return True
     labels = at(target, "metadata.labels", {})
     return section is None and any(
-        at(selector, "kind") == kind and at(selector, "namespaces.from", "Same") == "Same" and selects(selector, labels)
+        at(selector, "kind") == kind and at(selector, "namespaces.from", "Same") == "Same" and matcher(selector)(labels)
         for selector in at(policy, "spec.targetSelectors", [])
     )
-
-
-def selects(selector: Manifest, labels: Manifest) -> bool:
-    """Return whether a label selector selects what has some labels; an empty one selects everything."""
-    exact = all(key in labels and labels[key] == value for key, value in at(selector, "matchLabels", {}).items())
-    return exact and all(_expression(wanted, labels) for wanted in at(selector, "matchExpressions", []))
 
 
 def covers(pattern: str, host: str) -> bool:
@@ -196,13 +191,6 @@ def is_gateway(manifest: Manifest) -> bool:
 def is_route(manifest: Manifest) -> bool:
     """Return whether an object is a route whose requests the gateway can read."""
     return at(manifest, "kind") in ROUTES
-
-
-def _expression(wanted: Manifest, labels: Manifest) -> bool:
-    key, operator, values = at(wanted, "key"), at(wanted, "operator"), at(wanted, "values", [])
-    if operator in ("In", "NotIn"):
-        return (key in labels and labels[key] in values) == (operator == "In")
-    return (key in labels) == (operator == "Exists")
 
 
 def _named(parent: Manifest, listener: Manifest) -> bool:

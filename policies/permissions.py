@@ -1,6 +1,6 @@
 """Who may do what: the rules that each subject holds through the bindings of a stack, as the API server adds them up."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, cast
@@ -10,6 +10,7 @@ from policies.containers import POD_PATHS, pods
 from policies.judge import reference
 from policies.powers import RBAC, Power, held
 from policies.rule import Manifest, at, namespace_of
+from policies.selectors import matcher
 
 ROLES = ("Role", "ClusterRole")
 BINDINGS = ("RoleBinding", "ClusterRoleBinding")
@@ -147,8 +148,9 @@ class Permissions:
         if key in self.roles and key not in seen:
             seen.add(key)
             for selector in at(self.roles[key], "aggregationRule.clusterRoleSelectors", []):
+                selects = matcher(selector)
                 for other, role in self.roles.items():
-                    if other.kind == "ClusterRole" and _selects(selector, at(role, "metadata.labels", {})):
+                    if other.kind == "ClusterRole" and selects(at(role, "metadata.labels", {})):
                         self._gathered(other, seen)
         return seen
 
@@ -166,18 +168,3 @@ def _memberships(subject: Subject) -> list[Subject]:
         names.append(Subject("Group", "system:serviceaccounts"))
         names.append(Subject("Group", f"system:serviceaccounts:{subject.namespace}"))
     return [*names, Subject("Group", "system:authenticated")]
-
-
-def _selects(selector: Manifest, labels: Mapping[str, Any]) -> bool:
-    for key, value in cast("Manifest", at(selector, "matchLabels", {})).items():
-        if labels.get(key) != value:
-            return False
-    return all(_meets(expression, labels) for expression in at(selector, "matchExpressions", []))
-
-
-def _meets(expression: Manifest, labels: Mapping[str, Any]) -> bool:
-    key, operator = at(expression, "key"), at(expression, "operator")
-    if operator in ("Exists", "DoesNotExist"):
-        return (key in labels) == (operator == "Exists")
-    inside = key in labels and labels[key] in at(expression, "values", [])
-    return inside == (operator == "In")

@@ -18,7 +18,7 @@ from typing import Any, Self, cast
 from policies.network_policies import Peer, Policy, Rule, Way
 from policies.ranges import ALL_PORTS, Ranges, address
 from policies.rule import Manifest, at, namespace_of
-from policies.running import NAMESPACE_NAME, Pod, running
+from policies.running import NAMESPACE_NAME, Pod, namespace_labels, running
 from policies.selectors import Labels
 
 
@@ -60,8 +60,7 @@ class Network:
             if at(manifest, "kind") == "NetworkPolicy":
                 policies.setdefault(namespace_of(manifest), []).append(Policy.of(manifest))
             elif at(manifest, "kind") == "Namespace":
-                name = at(manifest, "metadata.name", "")
-                namespaces[name] = {**at(manifest, "metadata.labels", {}), NAMESPACE_NAME: name}
+                namespaces[at(manifest, "metadata.name", "")] = namespace_labels(manifest)
         for name in {pod.namespace for pod in pods.values()} - namespaces.keys():
             namespaces[name] = {NAMESPACE_NAME: name}
         return cls(list(reversed(pods.values())), namespaces, policies)

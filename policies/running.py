@@ -17,6 +17,11 @@ _OPERATED = {"Prometheus": ("prometheus", 9090), "Alertmanager": ("alertmanager"
 Port = tuple[str, str, int]  # its name, protocol and number
 
 
+def namespace_labels(namespace: Manifest) -> dict[str, Any]:
+    """Return the labels of a Namespace, with the one that the API server gives each: its name."""
+    return {**at(namespace, "metadata.labels", {}), NAMESPACE_NAME: at(namespace, "metadata.name", "")}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Pod:
     """All pods of one template. `address` is what it has once it runs, None before."""

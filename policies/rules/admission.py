@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from policies.backends import behind, pod_metadata
-from policies.edge import identity, selects
+from policies.edge import identity
 from policies.rule import Manifest, StackRule, Unreadable, at, kinds
+from policies.running import namespace_labels
 from policies.selectors import matcher
 from policies.workloads import least
 
@@ -42,8 +43,7 @@ def _closed(webhook: Manifest, manifest: Manifest, namespaces: list[Manifest]) -
     if not (isinstance(bundle, Unreadable) or bundle) and not any(annotations.get(key) for key in _INJECTED):
         yield ".clientConfig does not say whose certificates are believed; set caBundle, or have cert-manager inject it"
     for namespace in namespaces:
-        labels = {**at(namespace, "metadata.labels", {}), "kubernetes.io/metadata.name": identity(namespace)[1]}
-        if not selects(at(webhook, "namespaceSelector", {}), labels):
+        if not matcher(at(webhook, "namespaceSelector", {}))(namespace_labels(namespace)):
             yield f".namespaceSelector leaves out the namespace {identity(namespace)[1]}; leave out none of the stack's"
 
 
@@ -62,7 +62,7 @@ def _available(webhook: Manifest, manifests: Sequence[Manifest]) -> Iterator[str
     ]
     for workload in workloads:
         labels: list[dict[str, Any]] = [at(metadata, "labels", {}) for _path, metadata in pod_metadata(workload)]
-        if not any(selects(at(budget, "spec.selector", {}), each) for budget in budgets for each in labels):
+        if not any(matcher(at(budget, "spec.selector", {}))(each) for budget in budgets for each in labels):
             yield ".clientConfig.service may lose all its pods when nodes are drained; add a PodDisruptionBudget"
 
 
@@ -111,10 +111,9 @@ def _elsewhere(policy: Manifest, bindings: Sequence[Manifest], manifests: Sequen
     selectors = [(own, at(binding, "spec.matchResources.namespaceSelector", {})) for binding in bindings]
     for namespace in manifests if bindings else ():
         if at(namespace, "kind") == "Namespace":
-            name = str(at(namespace, "metadata.name"))
-            labels = {**at(namespace, "metadata.labels", {}), "kubernetes.io/metadata.name": name}
+            labels = namespace_labels(namespace)
             if not any(matcher(first)(labels) and matcher(second)(labels) for first, second in selectors):
-                yield name
+                yield str(at(namespace, "metadata.name"))
 
 
 ADMISSION_RULES = (

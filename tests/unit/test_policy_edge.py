@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from policies.edge import Edge, covers, exposure, selects
+from policies.edge import Edge, covers, exposure
 from policies.rule import Unreadable, UnreadableError, at
+from policies.selectors import matcher
 
 Manifest = dict[str, Any]
 GROUP = "gateway.networking.k8s.io"
@@ -162,7 +163,7 @@ def test_what_is_merged_over_the_unknown_stays_unknown() -> None:
     ],
 )
 def test_a_selector_selects_as_kubernetes_has_it(selector: Manifest, selected: bool) -> None:
-    assert selects(selector, {"a": "b"}) is selected
+    assert matcher(selector)({"a": "b"}) is selected
 
 
 def test_what_does_not_say_how_far_it_reaches_is_public() -> None:
