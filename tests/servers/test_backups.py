@@ -91,7 +91,7 @@ def test_a_drill_notices_rows_that_are_not_what_they_were(database: Place) -> No
 
 def test_a_drill_that_is_interrupted_notes_it_and_leaves_nothing(database: Place) -> None:
     """As its pod is deleted, or its time is up, while the restored server runs: here one that never gets out of recovery."""
-    never = '[ "$PGHOST" = localhost ] || { [ ! -e "$PGDATA/postmaster.pid" ] || cp "$PGDATA/postmaster.pid" "$PGDATA/../"; exit 2; }'
+    never = '[ "$PGHOST" = localhost ] || { [ ! -e "$PGDATA/postmaster.pid" ] || ln -f "$PGDATA/postmaster.pid" "$PGDATA/../"; exit 2; }'
     elsewhere = database.elsewhere("interrupted").around("psql", f'{never}; exec $real "$@"')
     data = Path(elsewhere.environment["PGDATA"])
     script = elsewhere.command("/usr/bin/python3", str(database.folder / "scripts" / "drill.py"))

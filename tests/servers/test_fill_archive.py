@@ -18,12 +18,16 @@ def servers(gateway_binary: Path) -> Generator[tuple[Place, Place]]:
         with served(database):
             taken = database.take("first")
             assert taken.returncode == 0, taken.stderr
+            ended = database.sql("SELECT date_trunc('second', clock_timestamp())")
             database.sql("CREATE TABLE words (word text)")
             standby = database.elsewhere("standby")
             options = ["--checkpoint=fast", "--no-sync", "--write-recovery-conf"]
             copied = database.run("pg_basebackup", *options, f"--pgdata={standby.environment['PGDATA']}")
             assert copied.returncode == 0, copied.stderr
             database.archived()
+            # A backup is before a moment for pgBackRest if it ended in an earlier second.
+            later = f"SELECT date_trunc('second', clock_timestamp()) > '{ended}'"
+            eventually(lambda: database.sql(later) == "t", "the second is over", 5)
         yield database, standby
 
 
