@@ -63,8 +63,8 @@ unit: # two at a time for each core: some wait for the processes that they start
 test: check ## everything: check, real servers, the real engine, the real node
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target servers cluster
 
-servers: # beside the node, whose tests mostly wait, and measure how long: these give way, and leave it a processor
-	@nice -n 19 $(PYTHON) pytest tests/servers tests/engine tests/policies tests/judges
+servers: # beside the node, whose tests mostly wait, and measure how long: these give way, those that wait for nothing first
+	@$(PYTHON) python -m tests.aside pytest tests/policies tests/judges tests/servers tests/engine
 
 cluster: # its lines are shown as they come, for `+`; those of the others when they are done
 	+@$(PYTHON) pytest tests/cluster
