@@ -47,6 +47,17 @@ def test_a_stack_previews_under_its_policies_and_its_file_stays_as_it_was(
     assert _stack_files() == before
 
 
+def test_the_engine_keeps_no_log_of_its_runs_and_none_of_an_earlier_version(
+    make_engine: MakeEngine, state: Path, tmp_path: Path
+) -> None:
+    logs = state / "home" / "logs"
+    logs.unlink(missing_ok=True)
+    logs.mkdir(parents=True)
+    (logs / "organization+platform+dev.log").write_text("of a run")
+    make_engine().render(tmp_path)
+    assert logs.is_file()
+
+
 @pytest.mark.parametrize("stack", _STACKS)
 def test_a_render_is_the_same_twice_and_holds_no_secret(make_engine: MakeEngine, tmp_path: Path, stack: str) -> None:
     before = _stack_files()
