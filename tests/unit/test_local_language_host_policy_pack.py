@@ -58,6 +58,13 @@ def _judged(calls: Any, size: int) -> list[str]:
     return [found.message.splitlines()[-1] for found in calls.Analyze(request).diagnostics]
 
 
+def _remediated(calls: Any) -> list[dict[str, Any]]:
+    request = analyzer_pb2.AnalyzeRequest(
+        type="toy:index:Thing", urn="urn:pulumi:dev::toy::toy:index:Thing::it", name="it"
+    )
+    return [dict(made.properties) for made in calls.Remediate(request).remediations]
+
+
 def _configure(calls: Any, **config: str) -> None:
     calls.Handshake(analyzer_pb2.AnalyzerHandshakeRequest(engine_address="127.0.0.1:1"))
     calls.ConfigureStack(
@@ -73,6 +80,21 @@ def test_a_pack_knows_its_stack_when_it_is_imported_and_its_config_when_it_judge
         assert _judged(calls, 5) == []
         assert _judged(calls, 6) == ["too large for dev"]
         assert [policy.name for policy in calls.GetAnalyzerInfo(Empty()).policies] == ["size"]
+
+
+def test_a_pack_that_remediates_is_asked_to_and_of_others_the_engine_is_told_that_they_do_not(
+    host: Host, tmp_path: Path
+) -> None:
+    remediation = 'ResourceValidationPolicy("less", "Smaller.", remediate=lambda args: {"size": 1}, enforcement_level=EnforcementLevel.REMEDIATE), '
+    with _served(host, tmp_path, _PACK.replace("[Resource", f"[{remediation}Resource")) as calls:
+        _configure(calls)
+        assert _remediated(calls) == [{"size": 1}]
+    with _served(host, tmp_path, _PACK) as calls:
+        _configure(calls)
+        with pytest.raises(grpc.RpcError) as refused:
+            calls.Remediate(analyzer_pb2.AnalyzeRequest())
+        assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED  # pyright: ignore[reportAttributeAccessIssue]
+        assert _judged(calls, 2) == ["too large for dev"]
 
 
 def test_a_pack_is_served_without_a_stack(host: Host, tmp_path: Path) -> None:
