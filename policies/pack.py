@@ -12,7 +12,6 @@ from pulumi_policy import (
     Policy,
     ReportViolation,
     ResourceValidationArgs,
-    ResourceValidationPolicy,
     Severity,
     StackValidationArgs,
     StackValidationPolicy,
@@ -66,7 +65,7 @@ class _Pack:
         if isinstance(rule, StackRule):
             return StackValidationPolicy(rule.name, rule.description, self._on_stack(rule), **described)
         validate = self._on_registered(rule) if isinstance(rule, ProgramRule) else self._on_resource(rule)
-        return ResourceValidationPolicy(rule.name, rule.description, validate, **described)
+        return sdk.ResourcePolicy(rule, validate, **described)
 
     def on_exemptions(self) -> list[Policy]:
         """Return what shows each breach that is suppressed, and what refuses an exemption that may be none."""
@@ -79,7 +78,7 @@ class _Pack:
             ),
         ]
 
-    def _on_resource(self, rule: Rule) -> Callable[[ResourceValidationArgs, ReportViolation], None]:
+    def _on_resource(self, rule: Rule) -> sdk.Validation:
         def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
             if sdk.is_object(args):
                 for finding in self._open(judge(rule, cast("Plain", args.props), args.resource_type)):
@@ -87,7 +86,7 @@ class _Pack:
 
         return validate
 
-    def _on_registered(self, rule: ProgramRule) -> Callable[[ResourceValidationArgs, ReportViolation], None]:
+    def _on_registered(self, rule: ProgramRule) -> sdk.Validation:
         def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
             for finding in self._open(judge_registered(rule, sdk.registered(args))):
                 report(finding.message, None)

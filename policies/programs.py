@@ -9,7 +9,7 @@ from typing import Any, cast
 import yaml
 
 from policies.containers import pods
-from policies.rule import Manifest, Unreadable, at, namespace_of
+from policies.rule import Manifest, Unreadable, at, found_once, namespace_of
 
 _NAME = "app.kubernetes.io/name"
 _OPERATED = {"Alertmanager": "alertmanager-operated", "Prometheus": "prometheus-operated"}
@@ -111,9 +111,10 @@ def _parsed(text: str) -> Any:
     return yaml.safe_load(text)
 
 
+@found_once
 def _running(manifest: Manifest, name: str) -> Iterator[tuple[Manifest, Manifest]]:
-    label = at(manifest, "metadata.labels", {}).get(_NAME)
     for _path, pod in pods(manifest):
+        label = at(manifest, "metadata.labels", {}).get(_NAME)
         found = [each for each in at(pod, "containers", []) if _image(each, label) == name]
         for container in found or (at(pod, "containers", [])[:1] if label == name else []):
             yield pod, container

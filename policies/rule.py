@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, Concatenate, Literal, NoReturn, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Literal, NoReturn, ParamSpec, TypeVar
 
 Manifest = dict[str, Any]
 Severity = Literal["low", "medium", "high", "critical"]
@@ -39,12 +39,18 @@ class Unreadable:
     __bool__ = __len__ = __iter__ = __contains__ = __getitem__ = __str__ = __int__ = read
 
 
+_get: Callable[[Any, str], Any] = dict[str, Any].get
+
+
 def at(value: Any, path: str, default: Any = None) -> Any:
     """Return what is at a dotted path, `default` where any part is absent or null; raise UnreadableError if it cannot be read."""
     for part in path.split("."):
-        if isinstance(value, Unreadable):
+        if isinstance(value, dict):
+            value = _get(value, part)
+        elif isinstance(value, Unreadable):
             value.read()
-        value = cast("Manifest", value).get(part) if isinstance(value, dict) else None
+        else:
+            return default
     if isinstance(value, Unreadable):
         value.read()
     return default if value is None else value

@@ -2,21 +2,32 @@
 
 The SDK takes every resource apart anew for each rule, its options and its provider with it, makes a list of all of them for each
 rule about a stack, and reads once more for remediations even where no rule has one: that is most of what hundreds of rules cost.
+So the rules about one resource are asked before the SDK asks them: where none finds anything, which is nearly always, that is all.
 What it hands over is no dict, compares by identity, raises on the first unknown value even for `in`, and has forgotten which
 values are secret. Its names for this are private: the lock file pins its version, and a test goes through all of it.
 """
 
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 from types import SimpleNamespace
 from typing import Any, cast
 
 from google.protobuf import struct_pb2
-from pulumi_policy import PolicyResource, ResourceValidationArgs, StackValidationArgs, policy
+from pulumi_policy import (
+    PolicyResource,
+    ReportViolation,
+    ResourceValidationArgs,
+    ResourceValidationPolicy,
+    StackValidationArgs,
+    policy,
+)
 
-from policies.judge import Stack
+from policies.judge import Stack, judge_registered, passes
 from policies.plain import plain
-from policies.rule import Plain, Registered
+from policies.rule import Plain, ProgramRule, Registered, Rule
+
+Validation = Callable[[ResourceValidationArgs, ReportViolation], None]
 
 
 class _Wire(dict[str, Any]):
@@ -88,6 +99,7 @@ def is_object(resource: ResourceValidationArgs | PolicyResource) -> bool:
     return resource.resource_type.startswith("kubernetes:")
 
 
+@lru_cache(maxsize=1)
 def registered(resource: ResourceValidationArgs | PolicyResource) -> Registered:
     """Return a resource as the program registers it."""
     options: Any = resource.opts  # the message itself
@@ -105,6 +117,22 @@ def registered(resource: ResourceValidationArgs | PolicyResource) -> Registered:
 def stack(args: StackValidationArgs) -> Stack:
     """Return all resources, which are one and the same for every rule."""
     return cast("_Resources", args.resources).stack
+
+
+class ResourcePolicy(ResourceValidationPolicy):
+    """The policy that a rule about one resource is."""
+
+    def __init__(self, rule: Rule | ProgramRule, validate: Validation, **described: Any) -> None:
+        super().__init__(rule.name, rule.description, validate, **described)
+        self.rule = rule
+
+
+def _passes(rules: Sequence[Rule | ProgramRule], args: ResourceValidationArgs) -> bool:
+    of_objects = [rule for rule in rules if isinstance(rule, Rule)] if is_object(args) else []
+    of_registered = [rule for rule in rules if isinstance(rule, ProgramRule)]
+    return passes(of_objects, cast("Plain", args.props), args.resource_type) and not any(
+        judge_registered(rule, registered(args)) for rule in of_registered
+    )
 
 
 @cache
@@ -129,7 +157,15 @@ def read_once() -> None:
         return sdk.proto.RemediateResponse()
 
     servicer = sdk._PolicyAnalyzerServicer  # noqa: SLF001 - as the module says
-    analyze_each = servicer.AnalyzeStack
+    analyze, analyze_each = servicer.Analyze, servicer.AnalyzeStack
+
+    def analyze_at_once(served: Any, request: Any, context: Any) -> Any:
+        properties = _READER.read(request.properties).plain
+        args = ResourceValidationArgs(request.type, properties, request.urn, request.name, request.options, None)
+        known = served._PolicyAnalyzerServicer__policies  # noqa: SLF001
+        if _passes([each.rule for each in known if type(each) is ResourcePolicy], args):
+            return sdk.proto.AnalyzeResponse()
+        return analyze(served, request, context)
 
     def analyze_stack(served: Any, request: Any, context: Any) -> Any:
         _SENT.set(_Resources(request.resources))
@@ -141,6 +177,7 @@ def read_once() -> None:
     servicer._get_resource_options = options  # noqa: SLF001
     servicer._get_provider_resource = provider  # noqa: SLF001
     servicer.Remediate = remediate
+    servicer.Analyze = analyze_at_once
     servicer.AnalyzeStack = analyze_stack
     sdk.StackValidationArgs = sent
     sdk.json_format = SimpleNamespace(MessageToDict=_READER.read)
