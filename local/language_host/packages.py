@@ -35,10 +35,11 @@ def imported(program: Path) -> set[str]:
     will say why.
     """
     start = program / "__main__.py" if program.is_dir() else program
-    waiting, seen, names = [start], {start}, set[str]()
+    waiting, seen, names, looked_up = [start], {start}, set[str](), set[str]()
     while waiting:
         file = waiting.pop()
-        for name in _names(file, start.parent):
+        for name in set(_names(file, start.parent)) - looked_up:
+            looked_up.add(name)
             own = list(_own_files(start.parent, name))
             waiting += [module for module in own if module not in seen]
             seen.update(own)
@@ -83,9 +84,10 @@ def _names(file: Path, root: Path) -> Iterator[str]:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return
+    nodes = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom, ast.Attribute))]
     package = list(file.relative_to(root).parent.parts)
     meaning = dict[str, str]()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 meaning[alias.asname or alias.name] = alias.name
@@ -97,7 +99,7 @@ def _names(file: Path, root: Path) -> Iterator[str]:
             for alias in node.names:
                 meaning[alias.asname or alias.name] = f"{module}.{alias.name}".strip(".")
                 yield f"{module}.{alias.name}".strip(".")
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in meaning:
             yield f"{meaning[node.value.id]}.{node.attr}"
 
