@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from policies.alert_routes import INTERVALS, Inhibition, Route, matchers, native, outcomes, read, silent
 from policies.programs import Objects, parsed, service, services
-from policies.rule import Manifest, Unreadable, at, namespace_of
+from policies.rule import Manifest, Unreadable, at, identity, namespace_of
 from policies.running import NAMESPACE_NAME, namespace_labels
 from policies.selectors import matcher
 
@@ -133,7 +133,7 @@ def _grouped(manifest: Manifest, path: str, groups: Any) -> Iterator[Alert]:
 
 def _operated(manifest: Manifest, manifests: Objects) -> Manifest:
     """Return the configuration that the operator makes for an Alertmanager."""
-    namespace, name = namespace_of(manifest), at(manifest, "metadata.name")
+    namespace, name = identity(manifest)
     configs = [each for each in manifests if at(each, "kind") == "AlertmanagerConfig"]
     whole = at(manifest, "spec.alertmanagerConfiguration.name")
     if whole is None:

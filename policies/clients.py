@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from policies.containers import Container, containers, pods
-from policies.rule import Manifest, at, namespace_of
+from policies.rule import Manifest, at, identity, namespace_of
 
 _DATA = ("database", "queue", "cache", "objects")
 _PORTS = {1433, 2379, 3306, 5432, 5672, 6379, 6432, 9042, 9092, 11211, 27017}
@@ -48,9 +48,7 @@ def keeps_data(manifest: Manifest) -> bool:
 
 def servers(manifests: Sequence[Manifest]) -> list[Server]:
     """Return each Service of what keeps data."""
-    return [
-        Server(namespace_of(manifest), at(manifest, "metadata.name")) for manifest in manifests if keeps_data(manifest)
-    ]
+    return [Server(*identity(manifest)) for manifest in manifests if keeps_data(manifest)]
 
 
 def clients(manifest: Manifest, known: Sequence[Server]) -> Iterator[Client]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from policies.containers import Container, containers
-from policies.rule import Manifest, at, namespace_of
+from policies.rule import Manifest, at, identity, namespace_of
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _ON = ("on", "true", "yes", "1")
@@ -77,7 +77,7 @@ def configuration_of(servers: Manifest, manifests: Sequence[Manifest]) -> Manife
     """Return the object with the configuration of these servers."""
     place = (namespace_of(servers), f"{_scope(servers)}-config")
     for each in manifests:
-        if configured(each) and (namespace_of(each), at(each, "metadata.name")) == place:
+        if configured(each) and identity(each) == place:
             return each
     return None
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from policies.rule import Manifest, Unreadable, at, namespace_of
+from policies.rule import Manifest, Unreadable, at, identity
 from policies.selectors import matcher
 
 EXPOSURE = "exposure"
@@ -29,11 +29,6 @@ def exposure(manifest: Manifest) -> str:
     """Return how far an object says it can be reached: public if it does not say, or says what is no exposure."""
     said = entry(manifest, "metadata.labels", EXPOSURE)
     return said if said in EXPOSURES else "public"
-
-
-def identity(manifest: Manifest) -> Named:
-    """Return the namespace and the name of an object."""
-    return namespace_of(manifest), at(manifest, "metadata.name", "")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

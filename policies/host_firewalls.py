@@ -13,7 +13,7 @@ from typing import Any
 from policies.containers import pods
 from policies.edge import entry, exposure
 from policies.ranges import whole_internet
-from policies.rule import Manifest, at, namespace_of
+from policies.rule import Manifest, at, identity, namespace_of
 
 _NOT_OUTSIDE = {"cluster", "host", "remote-node", "health", "kube-apiserver", "ingress", "init", "none", "unmanaged"}
 _FROM = ("fromEntities", "fromCIDR", "fromCIDRSet", "fromEndpoints", "fromNodes", "fromGroups")
@@ -102,7 +102,7 @@ def _rulesets(config: Manifest) -> Iterator[tuple[str, str]]:
 
 def _applied(config: Manifest, manifests: Sequence[Manifest]) -> Iterator[Manifest]:
     """Yield the node selector of each DaemonSet that puts a ruleset into force."""
-    place = (namespace_of(config), at(config, "metadata.name"))
+    place = identity(config)
     for manifest in manifests:
         if at(manifest, "kind") == "DaemonSet" and namespace_of(manifest) == place[0]:
             for _path, pod in pods(manifest):

@@ -6,7 +6,7 @@ from policies.backends import sends_to
 from policies.containers import containers
 from policies.edge import OPAQUE_ROUTES, ROUTES, backends
 from policies.reachability import Network
-from policies.rule import Manifest, at, namespace_of
+from policies.rule import Manifest, at, identity, namespace_of
 from policies.running import Pod
 
 
@@ -27,9 +27,7 @@ def routed(network: Network, manifests: Sequence[Manifest]) -> list[Pod]:
     """Return the pods that a gateway or an ingress controller passes requests on to."""
     backends = {backend for manifest in manifests for backend in _backends(manifest)}
     services = [
-        manifest
-        for manifest in manifests
-        if at(manifest, "kind") == "Service" and (namespace_of(manifest), at(manifest, "metadata.name")) in backends
+        manifest for manifest in manifests if at(manifest, "kind") == "Service" and identity(manifest) in backends
     ]
     return [pod for pod in network.pods if any(sends_to(service, pod) for service in services)]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from policies.clients import Server, environment, names
 from policies.containers import containers, pods
 from policies.databases import archives, configuration_of, interval, patroni, run_by_patroni
-from policies.rule import Manifest, at, namespace_of
+from policies.rule import Manifest, at, identity, namespace_of
 from policies.schedules import longest_gap
 
 POINT, NOT_NEEDED = "platform/recovery-point", "platform/backup-not-needed"
@@ -22,11 +22,6 @@ _CLAIMS = {"Prometheus": "spec.storage.volumeClaimTemplate", "Alertmanager": "sp
 def said(manifest: Manifest, annotation: str) -> str:
     """Return what an annotation says, "" if it is not there."""
     return at(manifest, f"metadata.annotations.{annotation}", "")
-
-
-def place(manifest: Manifest) -> tuple[str, str]:
-    """Return the namespace and the name of an object."""
-    return namespace_of(manifest), at(manifest, "metadata.name")
 
 
 def claims_of_sets(manifests: Sequence[Manifest]) -> Callable[[Manifest], bool]:
@@ -42,7 +37,7 @@ def claims_of_sets(manifests: Sequence[Manifest]) -> Callable[[Manifest], bool]:
     ]
 
     def of_a_set(manifest: Manifest) -> bool:
-        namespace, name = place(manifest)
+        namespace, name = identity(manifest)
         return any(namespace == there and name.startswith(start) for there, start in begun)
 
     return of_a_set
@@ -71,12 +66,12 @@ def recovering(manifest: Manifest) -> bool:
 
 def jobs(keeper: Manifest, manifests: Sequence[Manifest], *roles: str) -> list[Manifest]:
     """Return the CronJobs in these roles that run for a workload's data."""
-    namespace, name = place(keeper)
+    namespace, name = identity(keeper)
     return [
         each
         for each in manifests
         if recovering(each)
-        and (place(each)[0], said(each, OF)) == (namespace, name)
+        and (identity(each)[0], said(each, OF)) == (namespace, name)
         and said(each, ROLE) in roles
         and not at(each, "spec.suspend", default=False)
     ]
@@ -110,7 +105,7 @@ def variables(manifest: Manifest) -> Iterator[tuple[str, str]]:
 def named(manifest: Manifest, manifests: Sequence[Manifest]) -> Iterator[tuple[str, Manifest]]:
     """Yield each variable of an object that names a Service of the stack, with that Service."""
     here = namespace_of(manifest)
-    services = [(Server(*place(each)), each) for each in manifests if at(each, "kind") == "Service"]
+    services = [(Server(*identity(each)), each) for each in manifests if at(each, "kind") == "Service"]
     for name, value in variables(manifest):
         yield from ((name, each) for server, each in services if names(server, name, value, here))
 

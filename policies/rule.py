@@ -91,6 +91,11 @@ def namespace_of(manifest: Manifest) -> str:
     return at(manifest, "metadata.namespace", "default")
 
 
+def identity(manifest: Manifest) -> tuple[str, str]:
+    """Return the namespace and the name of an object."""
+    return namespace_of(manifest), at(manifest, "metadata.name", "")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
     """What is known of any rule: its name, what holds in one sentence, and why: what an attacker or a bad day makes of a breach.

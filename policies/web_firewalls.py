@@ -12,8 +12,8 @@ from typing import Any, cast
 
 from policies.backends import behind, pod_metadata
 from policies.containers import containers, pods
-from policies.edge import Edge, Route, backends, entry, identity
-from policies.rule import Manifest, Unreadable, at
+from policies.edge import Edge, Route, backends, entry
+from policies.rule import Manifest, Unreadable, at, identity
 from policies.seclang import Directive, included, is_seclang, parse
 
 COMPONENT = "app.kubernetes.io/component"

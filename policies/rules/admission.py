@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from policies.backends import behind, pod_metadata
-from policies.edge import identity
-from policies.rule import Manifest, StackRule, Unreadable, at, kinds
+from policies.rule import Manifest, StackRule, Unreadable, at, identity, kinds
 from policies.running import namespace_labels
 from policies.selectors import matcher
 from policies.workloads import least
@@ -16,6 +15,7 @@ _INJECTED = ("cert-manager.io/inject-ca-from", "cert-manager.io/inject-ca-from-s
 _POLICY, _BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
 _MISSING = "spec.paramRef.parameterNotFoundAction"
 _TEXT = re.compile(r"'[^']*'|\"[^\"]*\"")
+_CONSTANT = re.compile(r"(?:^|&&|\|\||(?<!\w)\()\s*(?:true|false)\s*(?=&&|\|\||\)|$)")
 _VARIABLE = re.compile(r"\b(?:object|oldObject|request|params|namespaceObject|authorizer|variables)\b")
 
 
@@ -42,6 +42,8 @@ def _closed(webhook: Manifest, manifest: Manifest, namespaces: list[Manifest]) -
     # That there is one is enough; it is often made by what makes the certificate, and known only then.
     if not (isinstance(bundle, Unreadable) or bundle) and not any(annotations.get(key) for key in _INJECTED):
         yield ".clientConfig does not say whose certificates are believed; set caBundle, or have cert-manager inject it"
+    if at(manifest, "kind") == _WEBHOOKS[0]:
+        yield from _by_label(webhook)
     for namespace in namespaces:
         if not matcher(at(webhook, "namespaceSelector", {}))(namespace_labels(namespace)):
             yield f".namespaceSelector leaves out the namespace {identity(namespace)[1]}; leave out none of the stack's"
@@ -85,21 +87,31 @@ def _in_force(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
 
 
 def _empty(policy: Manifest) -> Iterator[str]:
-    """Yield what makes a policy one that refuses nothing: an expression that is the same whatever comes is found, if it is plain."""
+    """Yield what makes a policy one that refuses nothing: an expression that is the same whatever comes is found, if it is plain.
+
+    Which is one that no variable is in, or that a `true` or `false` is one side of.
+    """
     if not at(policy, "spec.matchConstraints.resourceRules", []):
         yield "spec.matchConstraints.resourceRules means no object; name what is judged"
     if not at(policy, "spec.validations", []):
         yield "spec.validations is empty; write what must be true"
     for part in ("matchConditions", "validations"):
         for index, each in enumerate(at(policy, f"spec.{part}", [])):
-            if not _VARIABLE.search(_TEXT.sub("", str(at(each, "expression", "")))):
+            expression = _TEXT.sub("''", str(at(each, "expression", "")))
+            if not _VARIABLE.search(expression):
                 yield f"spec.{part}[{index}].expression looks at nothing, and is always the same; remove it"
+            elif _CONSTANT.search(expression):
+                yield f"spec.{part}[{index}].expression has a side that is always the same; write what is left without it"
+
+
+def _by_label(match: Manifest) -> Iterator[str]:
+    if any(at(match, f"objectSelector.{part}") for part in ("matchLabels", "matchExpressions")):
+        yield ".objectSelector leaves out what whoever makes it labels so; remove it"
 
 
 def _left_out(manifest: Manifest, path: str) -> Iterator[str]:
     match = at(manifest, path, {})
-    if any(at(match, f"objectSelector.{part}") for part in ("matchLabels", "matchExpressions")):
-        yield f"{path}.objectSelector leaves out what whoever makes it labels so; remove it"
+    yield from (f"{path}{text}" for text in _by_label(match))
     for index, rule in enumerate(at(match, "excludeResourceRules", [])):
         if "*" in at(rule, "apiGroups", []) and {"*", "*/*"} & set(at(rule, "resources", [])):
             yield f"{path}.excludeResourceRules[{index}] leaves out everything; remove it"

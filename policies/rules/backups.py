@@ -18,12 +18,11 @@ from policies.recovery import (
     kept,
     lost,
     named,
-    place,
     recovering,
     said,
     variables,
 )
-from policies.rule import Admission, Manifest, Rule, StackRule, at
+from policies.rule import Admission, Manifest, Rule, StackRule, at, identity
 from policies.schedules import longest_gap
 from policies.secrets import Place, uses
 
@@ -108,8 +107,8 @@ def _encrypted(manifest: Manifest) -> Iterator[str]:
 
 def _apart(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
     mine = [each for each in manifests if recovering(each)]
-    owners = {(place(job)[0], said(job, OF)) for job in mine}
-    keepers = [each for each in manifests if keeps_data(each) and place(each) in owners]
+    owners = {(identity(job)[0], said(job, OF)) for job in mine}
+    keepers = [each for each in manifests if keeps_data(each) and identity(each) in owners]
     allowed = {user for each in (*mine, *keepers) for user in users(each)}
     stores = [service for job in mine for name, service in named(job, manifests) if name.endswith("_ENDPOINT")]
     known = {key for manifest in manifests for key in _keys(manifest)}

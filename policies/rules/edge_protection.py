@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from policies.durations import seconds
-from policies.edge import EXPOSURES, Edge, Route, exposure, identity, is_gateway, is_route, once
+from policies.edge import EXPOSURES, Edge, Route, exposure, is_gateway, is_route, once
 from policies.quantities import quantity
-from policies.rule import Manifest, StackRule, at
+from policies.rule import Manifest, StackRule, at, identity
 from policies.rules.exposure import COMPONENT
 
 MOST_REQUESTS = 100

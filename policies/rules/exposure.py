@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from policies.backends import behind, pod_metadata
 from policies.containers import pods
-from policies.edge import EXPOSURE, EXPOSURES, entry, identity, is_gateway
+from policies.edge import EXPOSURE, EXPOSURES, entry, is_gateway
 from policies.host_firewalls import host_firewalls, is_host_firewall, reached
 from policies.ranges import whole_internet
-from policies.rule import Manifest, Rule, StackRule, at, kinds
+from policies.rule import Manifest, Rule, StackRule, at, identity, kinds
 
 COMPONENT = "app.kubernetes.io/component"
 _ENTRANCES = ("edge", "vpn")

@@ -12,11 +12,10 @@ from policies.edge import (
     Listener,
     Route,
     entry,
-    identity,
     is_gateway,
     once,
 )
-from policies.rule import Manifest, Rule, StackRule, at, kinds
+from policies.rule import Manifest, Rule, StackRule, at, identity, kinds
 
 _OTHER_ENTRANCES = ("Ingress", "VirtualService", "IngressRoute", "HTTPProxy", "TraefikService")
 _OLD_TLS = ("1.0", "1.1")

@@ -16,11 +16,10 @@ from policies.recovery import (
     keeps_data,
     kept,
     named,
-    place,
     recovering,
     said,
 )
-from policies.rule import Manifest, StackRule, at
+from policies.rule import Manifest, StackRule, at, identity
 from policies.secrets import uses
 
 _MONTH = 30 * 86400
@@ -63,8 +62,8 @@ def _drill(manifest: Manifest) -> bool:
 def _harmless(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
     for job in manifests:
         if _drill(job):
-            owner = (place(job)[0], said(job, OF))
-            keepers = [each for each in manifests if keeps_data(each) and place(each) == owner]
+            owner = (identity(job)[0], said(job, OF))
+            keepers = [each for each in manifests if keeps_data(each) and identity(each) == owner]
             if has_claim(job):
                 yield job, "spec.jobTemplate mounts a volume that others use; restore into one that goes with the pod"
             if any(users(keeper) & users(job) for keeper in keepers):
@@ -80,7 +79,7 @@ def _no_cycle(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
 
 
 def _in_the_state(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:
-    ours = {place(each) for each in manifests if at(each, "kind") == "Secret"}
+    ours = {identity(each) for each in manifests if at(each, "kind") == "Secret"}
     for job in manifests:
         if recovering(job):
             for use in uses(job):

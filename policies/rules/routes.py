@@ -14,11 +14,10 @@ from policies.edge import (
     Edge,
     Route,
     backends,
-    identity,
     is_route,
     once,
 )
-from policies.rule import Manifest, StackRule, at, kinds
+from policies.rule import Manifest, StackRule, at, identity, kinds
 
 LONGEST_ANSWER = 120
 """In how many seconds an answer has to be there."""

@@ -13,7 +13,18 @@ from policies.credentials import (
     option_in_cel,
     shape_in_cel,
 )
-from policies.rule import MARKED, UNKNOWN, Admission, Manifest, Rule, StackRule, Unreadable, at, kinds, namespace_of
+from policies.rule import (
+    MARKED,
+    UNKNOWN,
+    Admission,
+    Manifest,
+    Rule,
+    StackRule,
+    Unreadable,
+    at,
+    identity,
+    kinds,
+)
 from policies.secrets import Place, readers, uses
 
 _HELD = ("data", "stringData")
@@ -93,7 +104,7 @@ def _reads(manifest: Manifest) -> bool:
 
 
 def _secrets(manifests: Sequence[Manifest]) -> dict[Place, Manifest]:
-    return {(namespace_of(each), at(each, "metadata.name")): each for each in manifests if at(each, "kind") == "Secret"}
+    return {identity(each): each for each in manifests if at(each, "kind") == "Secret"}
 
 
 def _one_reader(manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, str]]:

@@ -9,9 +9,9 @@ import yaml
 
 from policies.backends import behind, pod_metadata
 from policies.containers import containers, pods
-from policies.edge import EXPOSURE, Edge, Route, backends, entry, exposure, identity, is_route, once
+from policies.edge import EXPOSURE, Edge, Route, backends, entry, exposure, is_route, once
 from policies.exemptions import today
-from policies.rule import Manifest, Rule, StackRule, at
+from policies.rule import Manifest, Rule, StackRule, at, identity
 from policies.rules.exposure import COMPONENT, is_balancer
 
 PEERS = "peers.yaml"

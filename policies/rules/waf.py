@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from policies.containers import containers, has_pods
-from policies.edge import OPAQUE_ROUTES, ROUTES, Edge, Route, exposure, identity, once
-from policies.rule import Manifest, Rule, StackRule, at, kinds
+from policies.edge import OPAQUE_ROUTES, ROUTES, Edge, Route, exposure, once
+from policies.rule import Manifest, Rule, StackRule, at, identity, kinds
 from policies.seclang import exclusions, included, refuses, setting, variable
 from policies.web_firewalls import behind_one, is_web_firewall, web_firewalls
 
