@@ -22,7 +22,7 @@ from tests.render import STACKS, committed
 
 BY_NAME = {rule.name: rule for rule in RULES}
 OF_THE_PROGRAM = {rule.name for rule in RULES if isinstance(rule, ProgramRule)}
-COVERAGE = "security-boxes-covered"  # about the other rules, not about objects: tests/unit/test_policy_coverage.py
+COVERAGE = "security-boxes-covered"  # about the other rules, not about objects: tests/policies/test_coverage.py
 ALL = [case for rule in RULES for case in cases(rule.name)]
 FAILING = [case for case in ALL if case.sort == "fail"]
 ABOUT_PODS = [rule for rule in RULES if isinstance(rule, Rule) and rule.about in (has_pods, has_images)]

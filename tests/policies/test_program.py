@@ -64,7 +64,7 @@ def test_what_crashes_or_cannot_be_read_is_a_breach_and_shows_no_value() -> None
         yield f"{at(registered.properties, 'length')}"
 
     (said,) = said_by(made(crash), [{**PASSWORD, "name": PLANTED}])
-    assert said.message.startswith("cannot be judged: ValueError in test_policy_program.py, line ")
+    assert said.message.startswith("cannot be judged: ValueError in test_program.py, line ")
     for hidden in (UNKNOWN, secret(PLANTED)):
         (said,) = said_by(made(read), [{**PASSWORD, "properties": {"length": hidden}}])
         assert said.message.startswith("cannot be judged: length is ")
