@@ -2,13 +2,15 @@
 
 A tenth of what one of the others gets where all want it, for the command and all it starts. A control group, and no `nice`:
 where the kernel groups processes by their session, as Debian's does, that counts within a session, and every process of the
-node, every pod and every server that a test starts is in one of its own.
+node, every pod and every server that a test starts is in one of its own. What it prints is shown when it has ended.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 _GROUPS = Path("/sys/fs/cgroup")
@@ -29,10 +31,16 @@ def group() -> Path:
 def main() -> int:
     """Run the command in the group, and return its exit code."""
     (group() / "cgroup.procs").write_text(str(os.getpid()))
-    process = subprocess.Popen(sys.argv[1:])
-    signal.signal(signal.SIGINT, lambda _number, _frame: None)  # a terminal's reaches the command, whose end is awaited
-    signal.signal(signal.SIGTERM, lambda number, _frame: process.send_signal(number))
-    return process.wait()
+    with tempfile.TemporaryFile() as printed:
+        process = subprocess.Popen(sys.argv[1:], stdout=printed, stderr=subprocess.STDOUT)
+        signal.signal(
+            signal.SIGINT, lambda _number, _frame: None
+        )  # a terminal's reaches the command, whose end is awaited
+        signal.signal(signal.SIGTERM, lambda number, _frame: process.send_signal(number))
+        code = process.wait()
+        printed.seek(0)
+        shutil.copyfileobj(printed, sys.stdout.buffer)
+    return code
 
 
 if __name__ == "__main__":
