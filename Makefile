@@ -7,7 +7,6 @@ export POLICY_REPORTS ?= $(REPORTS)
 LOCAL := python3 -m local
 TARGET := --stack '$(STACK)' --context '$(CONTEXT)'
 PYTHON := $(LOCAL) run
-MEASURED := tests/servers/test_workload_migrations.py
 SOURCES := __main__.py components policies local workload images tests bench
 
 .DEFAULT_GOAL := help
@@ -65,10 +64,10 @@ test: check ## everything: check, real servers, the real engine, the real node
 	@$(MAKE) --no-print-directory --jobs=2 servers cluster
 
 servers: # beside the node, whose tests mostly wait, and measure how long: these give way, those that wait for nothing first
-	@$(PYTHON) python -m tests.aside pytest tests/policies tests/judges tests/servers tests/engine $(MEASURED:%=--ignore=%)
+	@$(PYTHON) python -m tests.aside pytest tests/policies tests/judges tests/servers tests/engine
 
 cluster: # and before, what measures how long a request takes
-	@$(PYTHON) pytest $(MEASURED) tests/cluster
+	@$(PYTHON) pytest tests/latency tests/cluster
 
 docs: ## write the generated parts of README.md and docs/
 	@$(PYTHON) python -m tests.docs
