@@ -122,7 +122,8 @@ class Platform:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:
+            # Longer than the API waits for a primary, `postgres_patience_seconds`, and then for the queue.
+            with urllib.request.urlopen(request, timeout=15) as response:
                 return response.status, _decoded(response.read())
         except urllib.error.HTTPError as error:
             return error.code, _decoded(error.read())

@@ -73,7 +73,9 @@ class Queue:
             ssl_check_hostname=True,
             protocol=2,
             decode_responses=True,
-            socket_connect_timeout=2,
+            # Twice that, with the retry, is what a submission waits where packets to a queue that moves are dropped: in a drain it
+            # has waited for another primary by then. Its job is safe, and the sweep queues it.
+            socket_connect_timeout=1,
             socket_timeout=BLOCK_MILLISECONDS / 1000 + 2,
             # One new connection at once for one that a failover has closed; after that the callers decide.
             retry=Retry(NoBackoff(), 1),
