@@ -17,8 +17,6 @@ ROUTES = ("HTTPRoute", "GRPCRoute")
 OPAQUE_ROUTES = ("TLSRoute", "TCPRoute", "UDPRoute")
 GATEWAY_GROUP = "gateway.networking.k8s.io"
 
-Named = tuple[Any, Any]
-
 
 def entry(manifest: Manifest, where: str, key: str) -> Any:
     """Return a label or an annotation, whose keys have dots in them; raise UnreadableError if it cannot be read."""

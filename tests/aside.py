@@ -33,9 +33,8 @@ def main() -> int:
     (group() / "cgroup.procs").write_text(str(os.getpid()))
     with tempfile.TemporaryFile() as printed:
         process = subprocess.Popen(sys.argv[1:], stdout=printed, stderr=subprocess.STDOUT)
-        signal.signal(
-            signal.SIGINT, lambda _number, _frame: None
-        )  # a terminal's reaches the command, whose end is awaited
+        # A terminal's reaches the command too, whose end is awaited.
+        signal.signal(signal.SIGINT, lambda _number, _frame: None)
         signal.signal(signal.SIGTERM, lambda number, _frame: process.send_signal(number))
         code = process.wait()
         printed.seek(0)
