@@ -14,11 +14,9 @@ import copy
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import yaml
-
 from policies.judge import reference
 from policies.rule import Registered
-from tests.policies.fixtures import Manifest, registered
+from tests.policies.fixtures import Manifest, read, registered
 
 _FILES = Path(__file__).parent / "mutations"
 
@@ -52,12 +50,12 @@ class Mutation(NamedTuple):
 
 def mutations() -> list[Mutation]:
     """Return all of them."""
-    read: dict[str, list[dict[str, Any]]] = {}
+    all_changes: dict[str, list[dict[str, Any]]] = {}
     for file in sorted(_FILES.glob("*.yaml")):
-        read |= yaml.safe_load(file.read_text())
+        all_changes |= read(file)
     return [
         Mutation(rule, number, tuple(change.get("also", ())), change)
-        for rule, changes in read.items()
+        for rule, changes in all_changes.items()
         for number, change in enumerate(changes)
     ]
 
