@@ -1,5 +1,6 @@
 """A site inside the cluster, the one that dev's `scrape_sites` allows, with pages whose content is known."""
 
+import urllib.request
 from typing import Any
 
 from tests.cluster.conftest import Node, eventually
@@ -49,7 +50,15 @@ def deploy(node: Node) -> None:
             "spec": {"selector": labels, "ports": [{"port": 8080}]},
         },
     )
-    eventually("the site runs", lambda: node.pods(NAMESPACE, "site"))
+    eventually("the site answers", lambda: answers(node))
+
+
+def answers(node: Node) -> bool:
+    """Whether a page is served: a worker that asks too early comes again half a minute later."""
+    for pod in node.pods(NAMESPACE, "site"):
+        with urllib.request.urlopen(f"http://{pod['status']['podIP']}:8080/", timeout=5) as answer:
+            return answer.status == 200
+    return False
 
 
 def remove(node: Node) -> None:

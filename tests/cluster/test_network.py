@@ -7,6 +7,7 @@ the Internet are played by a network namespace of the test's own, so that no pac
 """
 
 from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -103,9 +104,14 @@ def targets(platform: Platform) -> list[Target]:
     return found
 
 
+def answers(where: Sequence[str], targets: list[Target]) -> set[packets.Address]:
+    """Return the addresses of the targets that accept a connection from `where`, the prefix of a command."""
+    return packets.reached(where, [(target.address, target.port) for target in targets])
+
+
 def reached(where: Sequence[str], targets: list[Target]) -> set[str]:
     """Return the names of the targets that accept a connection from `where`, the prefix of a command."""
-    accepting = packets.reached(where, [(target.address, target.port) for target in targets])
+    accepting = answers(where, targets)
     return {target.name for target in targets if (target.address, target.port) in accepting}
 
 
@@ -122,14 +128,48 @@ def test_the_targets_answer_where_no_policy_stands_between(targets: list[Target]
     eventually(f"{everything} answer", lambda: reached(packets.MACHINE, targets) == everything)
 
 
-@pytest.mark.usefixtures("_outside")
+@dataclass(frozen=True)
+class Client:
+    """A pod, and what accepts a connection from it."""
+
+    address: str
+    accepting: set[packets.Address]
+
+
+@pytest.fixture(scope="module")
+def clients(_outside: None, platform: Platform, targets: list[Target]) -> dict[str, list[Client]]:
+    """Return the pods of each client. They try at the same time, for one that is kept out is not told, and waits."""
+    for namespace in sorted(
+        {client.split("/")[0] for client in CLIENTS}
+    ):  # what a test before has killed is there again
+        ready = ["wait", "--for=condition=Ready", "pods", "--field-selector=status.phase=Running", "--timeout=60s"]
+        platform.node.kubectl(*ready, f"--namespace={namespace}")
+    pods = {client: platform.node.pods(*client.split("/")) for client in CLIENTS}
+    with ThreadPoolExecutor(8) as pool:
+        tries = {
+            client: [(pod, pool.submit(answers, packets.pod(platform.node.process(pod)), targets)) for pod in each]
+            for client, each in pods.items()
+        }
+    return {
+        client: [Client(pod["status"]["podIP"], accepting.result()) for pod, accepting in each]
+        for client, each in tries.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def rows(platform: Platform) -> list[dict[str, object]]:
+    """Return the connection table."""
+    return platform.outputs()["connections"]
+
+
 @pytest.mark.parametrize("client", CLIENTS)
-def test_each_pod_reaches_exactly_what_the_table_says(platform: Platform, targets: list[Target], client: str) -> None:
-    outputs = platform.outputs()
-    namespace, name = client.split("/")
-    for pod in platform.node.pods(namespace, name):
-        found = reached(packets.pod(platform.node.process(pod)), targets)
-        wanted = expected(outputs["connections"], client)
+def test_each_pod_reaches_exactly_what_the_table_says(
+    clients: dict[str, list[Client]], rows: list[dict[str, object]], targets: list[Target], client: str
+) -> None:
+    assert clients[client]
+    for pod in clients[client]:
+        found = {target.name for target in targets if (target.address, target.port) in pod.accepting}
+        wanted = expected(rows, client)
         itself = {f"{client}:{port}" for port in PORTS.get(client, ())}  # which no policy is asked about
         assert found - (itself - wanted) == wanted
 
@@ -148,24 +188,20 @@ def evaluated(platform: Platform) -> Network:
     return replace(Network.of(found), pods=pods)
 
 
-@pytest.mark.usefixtures("_outside")
 @pytest.mark.parametrize("client", CLIENTS)
 def test_the_evaluator_says_what_the_packets_say(
-    platform: Platform, evaluated: Network, targets: list[Target], client: str
+    clients: dict[str, list[Client]], evaluated: Network, targets: list[Target], client: str
 ) -> None:
     pods = {pod.address: pod for pod in evaluated.pods}
     tried = [target for target in targets if target.address in pods or not target.address.startswith("10.96.")]
-    namespace, name = client.split("/")
-    for item in platform.node.pods(namespace, name):
-        source = pods[item["status"]["podIP"]]
-        accepting = packets.reached(
-            packets.pod(platform.node.process(item)), [(target.address, target.port) for target in tried]
-        )
+    assert clients[client]
+    for pod in clients[client]:
+        source = pods[pod.address]
         for target in tried:
             there: Pod | str = pods.get(target.address, target.address)
             if there is not source:  # no policy is asked about a pod and itself
                 said = evaluated.allowed(source, there, target.port)
-                assert said == ((target.address, target.port) in accepting), f"{client} to {target}"
+                assert said == ((target.address, target.port) in pod.accepting), f"{client} to {target}"
 
 
 def test_a_pod_in_quarantine_is_off_the_network_and_back_without_the_label(
