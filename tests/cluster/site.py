@@ -1,8 +1,8 @@
 """A site inside the cluster, the one that dev's `scrape_sites` allows, with pages whose content is known."""
 
-import urllib.request
 from typing import Any
 
+from tests.cluster import packets
 from tests.cluster.conftest import Node, eventually
 
 NAMESPACE = "demo"
@@ -50,15 +50,16 @@ def deploy(node: Node) -> None:
             "spec": {"selector": labels, "ports": [{"port": 8080}]},
         },
     )
-    eventually("the site answers", lambda: answers(node))
+    eventually("workers reach the site", lambda: reached(node))
 
 
-def answers(node: Node) -> bool:
-    """Whether a page is served: a worker that asks too early comes again half a minute later."""
-    for pod in node.pods(NAMESPACE, "site"):
-        with urllib.request.urlopen(f"http://{pod['status']['podIP']}:8080/", timeout=5) as answer:
-            return answer.status == 200
-    return False
+def reached(node: Node) -> bool:
+    """Whether the site serves and every worker is let through to it: one that tries too early comes again half a minute later."""
+    address = node.get("pod", "site", f"--namespace={NAMESPACE}")["status"].get("podIP")
+    workers = node.pods("app", "worker-scraping")
+    return bool(workers and address) and all(
+        packets.reached(packets.pod(node.process(worker)), [(address, 8080)]) for worker in workers
+    )
 
 
 def remove(node: Node) -> None:
