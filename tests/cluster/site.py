@@ -54,12 +54,10 @@ def deploy(node: Node) -> None:
 
 
 def reached(node: Node) -> bool:
-    """Whether the site serves and every worker is let through to it: one that tries too early comes again half a minute later."""
-    address = node.get("pod", "site", f"--namespace={NAMESPACE}")["status"].get("podIP")
-    workers = node.pods("app", "worker-scraping")
-    return bool(workers and address) and all(
-        packets.reached(packets.pod(node.process(worker)), [(address, 8080)]) for worker in workers
-    )
+    """Whether every worker reaches the site by its name's address: one that tries too early comes again half a minute later."""
+    address = node.get("service", "site", f"--namespace={NAMESPACE}")["spec"]["clusterIP"]
+    workers = [packets.pod(node.process(worker)) for worker in node.pods("app", "worker-scraping")]
+    return bool(workers) and all(packets.reached(worker, [(address, 8080)]) for worker in workers)
 
 
 def remove(node: Node) -> None:
