@@ -41,6 +41,7 @@ class Database:
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        self._servers: int = node.get("statefulset", "postgres", f"--namespace={NAMESPACE}")["spec"]["replicas"]
         secrets = node.get("secrets", f"--namespace={NAMESPACE}")["items"]
         (authority,) = [secret["data"]["ca.crt"] for secret in secrets if secret["metadata"]["name"] == "postgres-tls"]
         self._trust = ssl.create_default_context(cadata=base64.b64decode(authority).decode())
@@ -86,15 +87,20 @@ class Database:
             return cursor.fetchall() if cursor.description else []
 
     def healthy(self) -> bool:
-        """Whether one server leads and all others follow it closely, with all writes confirmed by one of them."""
-        (pod, *_) = self.pods().values()
+        """Whether one server leads and all others follow it closely, with all writes confirmed by one of them.
+
+        All there are to be: one whose pod is gone is no member until it is back.
+        """
+        pods = list(self.pods().values())
+        if len(pods) < self._servers:
+            return False
         # What `patronictl list` says too, which takes half a second of a processor each time it is asked.
-        url = f"https://{pod['status']['podIP']}:8008/cluster"
+        url = f"https://{pods[0]['status']['podIP']}:8008/cluster"
         with urllib.request.urlopen(url, timeout=5, context=self._trust) as answer:
             members = json.loads(answer.read())["members"]
         # One that has just started has said nothing yet.
         said = sorted((str(member.get("role")), str(member.get("state"))) for member in members)
-        return said == [("leader", "running"), *[("quorum_standby", "streaming")] * (len(said) - 1)]
+        return said == [("leader", "running"), *[("quorum_standby", "streaming")] * (self._servers - 1)]
 
     def processes(self, pod: str) -> list[int]:
         """Return the process ids, on this machine, of everything in a pod's container."""
