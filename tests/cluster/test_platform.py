@@ -96,6 +96,7 @@ def test_a_manual_change_is_shown_exactly(platform: Platform) -> None:
         assert "core/v1:Service" in changed[0].urn
     finally:
         platform.node.kubectl(*label, "app.kubernetes.io/component=api")
+    assert platform.engine().drift() == []
 
 
 def test_no_password_is_anywhere_but_in_secret_objects(platform: Platform) -> None:

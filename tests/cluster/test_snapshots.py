@@ -85,9 +85,9 @@ def test_the_oldest_go_and_their_content_with_them(node: Node) -> None:
             if content["spec"]["volumeSnapshotRef"]["namespace"] == "data"
         }
 
-    for name in ("first", "second"):
-        run(node, "redis", name, KEEP="1")
-    kept = {f"{claim}-second" for claim in CLAIMS["redis"]}
+    for name in ("first", "second", "third"):
+        run(node, "redis", name, KEEP="2")
+    kept = {f"{claim}-{name}" for claim in CLAIMS["redis"] for name in ("second", "third")}
     assert set(snapshots(node, "redis")) == kept
     eventually("the contents of the first are gone", lambda: contents() == kept)
 
