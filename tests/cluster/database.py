@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,6 @@ class Database:
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self._servers: int = node.get("statefulset", "postgres", f"--namespace={NAMESPACE}")["spec"]["replicas"]
         secrets = node.get("secrets", f"--namespace={NAMESPACE}")["items"]
         (authority,) = [secret["data"]["ca.crt"] for secret in secrets if secret["metadata"]["name"] == "postgres-tls"]
         self._trust = ssl.create_default_context(cadata=base64.b64decode(authority).decode())
@@ -85,6 +85,10 @@ class Database:
         with psycopg.connect(**self.parameters(login, address)) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
+
+    @cached_property
+    def _servers(self) -> int:
+        return self.node.get("statefulset", "postgres", f"--namespace={NAMESPACE}")["spec"]["replicas"]
 
     def healthy(self) -> bool:
         """Whether one server leads and all others follow it closely, with all writes confirmed by one of them.

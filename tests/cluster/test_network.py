@@ -111,7 +111,11 @@ def answers(where: Sequence[str], targets: list[Target]) -> set[packets.Address]
 
 def reached(where: Sequence[str], targets: list[Target]) -> set[str]:
     """Return the names of the targets that accept a connection from `where`, the prefix of a command."""
-    accepting = answers(where, targets)
+    return named(targets, answers(where, targets))
+
+
+def named(targets: list[Target], accepting: set[packets.Address]) -> set[str]:
+    """Return the names of the targets that accept a connection."""
     return {target.name for target in targets if (target.address, target.port) in accepting}
 
 
@@ -139,9 +143,8 @@ class Client:
 @pytest.fixture(scope="module")
 def clients(_outside: None, platform: Platform, targets: list[Target]) -> dict[str, list[Client]]:
     """Return the pods of each client. They try at the same time, for one that is kept out is not told, and waits."""
-    for namespace in sorted(
-        {client.split("/")[0] for client in CLIENTS}
-    ):  # what a test before has killed is there again
+    # What a test before has killed must be there again.
+    for namespace in sorted({client.split("/")[0] for client in CLIENTS}):
         ready = ["wait", "--for=condition=Ready", "pods", "--field-selector=status.phase=Running", "--timeout=60s"]
         platform.node.kubectl(*ready, f"--namespace={namespace}")
     pods = {client: platform.node.pods(*client.split("/")) for client in CLIENTS}
@@ -168,7 +171,7 @@ def test_each_pod_reaches_exactly_what_the_table_says(
 ) -> None:
     assert clients[client]
     for pod in clients[client]:
-        found = {target.name for target in targets if (target.address, target.port) in pod.accepting}
+        found = named(targets, pod.accepting)
         wanted = expected(rows, client)
         itself = {f"{client}:{port}" for port in PORTS.get(client, ())}  # which no policy is asked about
         assert found - (itself - wanted) == wanted

@@ -6,9 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from local.command import output
+from tests.policies.fixtures import read
 
 VERSION = "v1.37"
 _PINNED = Path(__file__).parent / "pod-security"
@@ -38,4 +37,4 @@ def _read(cases: Path) -> Iterator[Standard]:
     for level in ("baseline", "restricted"):
         for sort in ("pass", "fail"):
             for file in sorted((cases / level / VERSION / sort).glob("*.yaml")):
-                yield Standard(level, sort == "pass", file.stem, yaml.safe_load(file.read_text()))
+                yield Standard(level, sort == "pass", file.stem, read(file))
