@@ -137,7 +137,7 @@ class Platform:
         )
         try:
             # Longer than the API waits for a primary, `postgres_patience_seconds`, and then for the queue.
-            with urllib.request.urlopen(request, timeout=15) as response:
+            with urllib.request.urlopen(request, timeout=20) as response:
                 return response.status, _decoded(response.read())
         except urllib.error.HTTPError as error:
             return error.code, _decoded(error.read())

@@ -186,6 +186,6 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=20,
+        timeout_graceful_shutdown=20,  # longer than a submission waits: for a primary, a last try at it, and the queue
         timeout_keep_alive=75,  # longer than a proxy keeps an idle connection, or it would meet a closed one
     )

@@ -52,8 +52,8 @@ def _pool(settings: Postgres, host: str, port: int, name: str, *, primary: bool)
         timeout=2,
         # Short lives spread the connections over replicas that come and go.
         max_lifetime=300,
-        # Past this the pool tries again for each request, instead of ever more rarely.
-        reconnect_timeout=5,
+        # Past this the pool tries again for each request, instead of ever more rarely, two seconds and more after a primary is there.
+        reconnect_timeout=1,
         check=check_primary if primary else ConnectionPool.check_connection,
         open=False,
     )

@@ -69,8 +69,9 @@ class Postgres(Section):
     postgres_replica_host: HostName | None = None
     postgres_replica_port: Port = 5432
     postgres_connections: int = Field(default=8, ge=1, le=100)
-    # How long a request of the API waits for a primary: a planned change of it takes about three seconds.
-    postgres_patience_seconds: Seconds = 10
+    # How long a request of the API waits for a primary. A planned change of it takes about three seconds, and up to ten on a machine
+    # of two processors that starts all other pods anew meanwhile.
+    postgres_patience_seconds: Seconds = 15
 
     @property
     def verification(self) -> dict[str, str]:
