@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.cluster import site
@@ -19,7 +20,7 @@ class Load:
     """What was asked, and what came of it."""
 
     platform: Platform
-    failures: list[tuple[str, object]] = field(default_factory=list[tuple[str, object]])
+    failures: list[str] = field(default_factory=list[str])
     slowest: dict[str, float] = field(default_factory=dict[str, float])
     served: dict[str, int] = field(default_factory=dict[str, int])
     jobs: list[str] = field(default_factory=list[str])
@@ -30,13 +31,14 @@ class Load:
         try:
             status, answer = self.platform.call(path, body)
         except OSError as error:
-            self.failures.append((what, error))
-            return None
+            status, answer = 0, error
+        seconds = time.monotonic() - began
         if status not in (200, 202):
-            self.failures.append((what, status))
+            at = datetime.now(UTC).time().isoformat("milliseconds")
+            self.failures.append(f"{what}: {status} {answer} at {at} UTC, after {seconds:.2f} s")
             return None
         self.served[what] = self.served.get(what, 0) + 1
-        self.slowest[what] = max(self.slowest.get(what, 0.0), time.monotonic() - began)
+        self.slowest[what] = max(self.slowest.get(what, 0.0), seconds)
         return answer
 
     def submit(self) -> None:

@@ -66,8 +66,9 @@ def evict(node: Node, pod: Any) -> None:
 
 @pytest.fixture
 def two_of_each(platform: Platform) -> Generator[None]:
-    """Have two pods of what serves requests, as every stack but dev has: a drain takes the pod before it has a successor."""
+    """Have two pods of what stands between a client and its row, as every stack but dev has: a drain takes a pod before it has a successor."""
     node = platform.node
+    workloads = [*((name, "app") for name in _SERVING), ("pgbouncer", "data")]
 
     def at_least(count: int) -> None:
         for name in _SERVING:
@@ -75,11 +76,13 @@ def two_of_each(platform: Platform) -> Generator[None]:
             node.kubectl("patch", "horizontalpodautoscaler", name, "--namespace=app", f"--patch={patch}")
 
     at_least(2)
-    for name in _SERVING:
-        node.kubectl("scale", f"deployment/{name}", "--replicas=2", "--namespace=app")
-        node.kubectl("rollout", "status", f"deployment/{name}", "--namespace=app", "--timeout=120s")
+    for name, namespace in workloads:
+        node.kubectl("scale", f"deployment/{name}", "--replicas=2", f"--namespace={namespace}")
+    for name, namespace in workloads:
+        node.kubectl("rollout", "status", f"deployment/{name}", f"--namespace={namespace}", "--timeout=120s")
     yield
     at_least(1)
+    node.kubectl("scale", "deployment/pgbouncer", "--replicas=1", "--namespace=data")
 
 
 @pytest.mark.usefixtures("two_of_each")
