@@ -10,7 +10,6 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -80,8 +79,9 @@ class Node:
         """Delete a namespace of the test's own with all that is in it, for which nobody waits: it takes 5 to 15 seconds."""
         self.kubectl("delete", "namespace", namespace, "--wait=false")
 
-    @cached_property
+    @property
     def _administrator(self) -> ssl.SSLContext:
+        """Read anew each time: a node that was taken down and brought up again has another authority."""
         trusting = ssl.create_default_context(cafile=PKI / "ca.crt")
         trusting.load_cert_chain(PKI / "admin.crt", PKI / "admin.key")
         return trusting
